@@ -1,0 +1,261 @@
+//! Arrays in host memory: what files, data sets and passes exchange.
+
+use std::fmt;
+use std::sync::Arc;
+
+use half::{bf16, f16};
+
+use crate::{DType, Error, Result};
+
+/// The elements of an [`Array`], one variant an element type.
+#[derive(Clone, PartialEq)]
+#[allow(missing_docs)]
+pub enum Data {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+    F16(Vec<f16>),
+    BF16(Vec<bf16>),
+    I8(Vec<i8>),
+    U8(Vec<u8>),
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+    Bool(Vec<bool>),
+}
+
+/// Runs `$body` with `$v` bound to the vector of whichever variant `$data` is.
+macro_rules! each {
+    ($data:expr, $v:ident => $body:expr) => {
+        match $data {
+            Data::F32($v) => $body,
+            Data::F64($v) => $body,
+            Data::F16($v) => $body,
+            Data::BF16($v) => $body,
+            Data::I8($v) => $body,
+            Data::U8($v) => $body,
+            Data::I32($v) => $body,
+            Data::I64($v) => $body,
+            Data::Bool($v) => $body,
+        }
+    };
+}
+
+impl Data {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        each!(self, v => v.len())
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Data::F32(_) => DType::F32,
+            Data::F64(_) => DType::F64,
+            Data::F16(_) => DType::F16,
+            Data::BF16(_) => DType::BF16,
+            Data::I8(_) => DType::I8,
+            Data::U8(_) => DType::U8,
+            Data::I32(_) => DType::I32,
+            Data::I64(_) => DType::I64,
+            Data::Bool(_) => DType::Bool,
+        }
+    }
+}
+
+/// A dense row-major array of any rank; clones share the elements.
+#[derive(Clone, PartialEq)]
+pub struct Array {
+    shape: Vec<usize>,
+    data: Arc<Data>,
+}
+
+impl Array {
+    /// An array of `shape` over `data` in row-major order.
+    ///
+    /// # Errors
+    /// The number of elements is not the product of `shape`.
+    pub fn new(shape: impl Into<Vec<usize>>, data: Data) -> Result<Self> {
+        let shape = shape.into();
+        let wanted = shape
+            .iter()
+            .try_fold(1usize, |n, &d| n.checked_mul(d))
+            .ok_or_else(|| Error::Array(format!("shape {shape:?} has too many elements")))?;
+        if wanted != data.len() {
+            return Err(Error::Array(format!(
+                "shape {shape:?} needs {wanted} elements, {} given",
+                data.len()
+            )));
+        }
+        Ok(Self { shape, data: Arc::new(data) })
+    }
+
+    /// `f32` elements; see [`Array::new`].
+    ///
+    /// # Errors
+    /// As [`Array::new`].
+    pub fn from_f32(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Result<Self> {
+        Self::new(shape, Data::F32(data))
+    }
+
+    /// `i64` elements; see [`Array::new`].
+    ///
+    /// # Errors
+    /// As [`Array::new`].
+    pub fn from_i64(shape: impl Into<Vec<usize>>, data: Vec<i64>) -> Result<Self> {
+        Self::new(shape, Data::I64(data))
+    }
+
+    /// `f32` array with every element equal to `value`.
+    pub fn full(shape: impl Into<Vec<usize>>, value: f32) -> Self {
+        let shape = shape.into();
+        let n = shape.iter().product();
+        Self { shape, data: Arc::new(Data::F32(vec![value; n])) }
+    }
+
+    /// Sizes, outermost first; empty for a scalar.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        self.data.dtype()
+    }
+
+    /// The elements.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// The elements, without a copy where this is their only owner.
+    pub fn into_data(self) -> Data {
+        Arc::unwrap_or_clone(self.data)
+    }
+
+    /// The elements as `f32`.
+    ///
+    /// # Errors
+    /// The element type is another one.
+    pub fn as_f32(&self) -> Result<&[f32]> {
+        match &*self.data {
+            Data::F32(v) => Ok(v),
+            other => Err(Error::Array(format!("f32 elements wanted, found {}", other.dtype()))),
+        }
+    }
+
+    /// The elements as `i64`.
+    ///
+    /// # Errors
+    /// The element type is another one.
+    pub fn as_i64(&self) -> Result<&[i64]> {
+        match &*self.data {
+            Data::I64(v) => Ok(v),
+            other => Err(Error::Array(format!("i64 elements wanted, found {}", other.dtype()))),
+        }
+    }
+
+    /// The same elements under another shape.
+    ///
+    /// # Errors
+    /// The element counts differ.
+    pub fn reshape(&self, shape: impl Into<Vec<usize>>) -> Result<Self> {
+        let shape = shape.into();
+        if shape.iter().product::<usize>() != self.len() {
+            return Err(Error::Array(format!("{:?} cannot be viewed as {shape:?}", self.shape)));
+        }
+        Ok(Self { shape, data: self.data.clone() })
+    }
+
+    /// The elements in memory order as little-endian bytes (bool: one byte each).
+    pub fn to_le_bytes(&self) -> Vec<u8> {
+        fn bytes<T: Copy, const N: usize>(v: &[T], f: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+            v.iter().flat_map(|&x| f(x)).collect()
+        }
+        match &*self.data {
+            Data::F32(v) => bytes(v, f32::to_le_bytes),
+            Data::F64(v) => bytes(v, f64::to_le_bytes),
+            Data::F16(v) => bytes(v, f16::to_le_bytes),
+            Data::BF16(v) => bytes(v, bf16::to_le_bytes),
+            Data::I8(v) => bytes(v, i8::to_le_bytes),
+            Data::U8(v) => v.clone(),
+            Data::I32(v) => bytes(v, i32::to_le_bytes),
+            Data::I64(v) => bytes(v, i64::to_le_bytes),
+            Data::Bool(v) => v.iter().map(|&b| u8::from(b)).collect(),
+        }
+    }
+
+    /// Reads little-endian elements of `dtype`, as [`Array::to_le_bytes`] writes them.
+    ///
+    /// # Errors
+    /// The length is not the size of `shape` in that type.
+    pub fn from_le_bytes(dtype: DType, shape: impl Into<Vec<usize>>, bytes: &[u8]) -> Result<Self> {
+        fn read<T, const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> T) -> Vec<T> {
+            bytes.as_chunks::<N>().0.iter().map(|&c| f(c)).collect()
+        }
+        if !bytes.len().is_multiple_of(dtype.size()) {
+            return Err(Error::Array(format!(
+                "{} bytes are no whole number of {dtype} elements",
+                bytes.len()
+            )));
+        }
+        let data = match dtype {
+            DType::F32 => Data::F32(read(bytes, f32::from_le_bytes)),
+            DType::F64 => Data::F64(read(bytes, f64::from_le_bytes)),
+            DType::F16 => Data::F16(read(bytes, f16::from_le_bytes)),
+            DType::BF16 => Data::BF16(read(bytes, bf16::from_le_bytes)),
+            DType::I8 => Data::I8(read(bytes, i8::from_le_bytes)),
+            DType::U8 => Data::U8(bytes.to_vec()),
+            DType::I32 => Data::I32(read(bytes, i32::from_le_bytes)),
+            DType::I64 => Data::I64(read(bytes, i64::from_le_bytes)),
+            DType::Bool => Data::Bool(bytes.iter().map(|&b| b != 0).collect()),
+        };
+        Self::new(shape, data)
+    }
+}
+
+impl fmt::Debug for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:?}", self.dtype(), self.shape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_round_trip() {
+        let arrays = [
+            Array::from_f32([2, 2], vec![1.0, -2.5, f32::MAX, 0.0]).unwrap(),
+            Array::from_i64([3], vec![i64::MIN, 0, 7]).unwrap(),
+            Array::new([2], Data::Bool(vec![true, false])).unwrap(),
+            Array::new([1], Data::F16(vec![f16::from_f32(0.5)])).unwrap(),
+        ];
+        for a in arrays {
+            let b = Array::from_le_bytes(a.dtype(), a.shape(), &a.to_le_bytes()).unwrap();
+            assert_eq!(a, b);
+        }
+    }
+
+    #[test]
+    fn refuses_wrong_sizes() {
+        assert!(Array::from_f32([2, 3], vec![0.0; 5]).is_err());
+        assert!(Array::from_f32([usize::MAX, 3], vec![]).is_err());
+        assert!(Array::from_le_bytes(DType::F32, [1], &[0; 5]).is_err());
+        assert!(Array::full([4], 0.0).reshape([3]).is_err());
+    }
+}

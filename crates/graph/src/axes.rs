@@ -1,0 +1,107 @@
+//! How the axes of a node's inputs and outputs map to each other.
+//!
+//! The primitive for channel dependencies and for slicing: where two elements of two axes are linked, removing
+//! the one means removing the other.
+
+/// An input or an output of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Port {
+    /// Input at an index.
+    Input(usize),
+    /// Output at an index.
+    Output(usize),
+}
+
+/// One axis of one input or output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Axis {
+    /// Which input or output.
+    pub port: Port,
+    /// Which of its axes.
+    pub axis: usize,
+}
+
+/// Axis `axis` of input `index`.
+pub fn input(index: usize, axis: usize) -> Axis {
+    Axis { port: Port::Input(index), axis }
+}
+
+/// Axis `axis` of output `index`.
+pub fn output(index: usize, axis: usize) -> Axis {
+    Axis { port: Port::Output(index), axis }
+}
+
+/// A run of elements on two axes that belong together, block by block.
+///
+/// For `k` in `0..count`, the `a_step` elements from `a_start + k·a_step` belong to the `b_step` elements from
+/// `b_start + k·b_step`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Block {
+    /// First element on the first axis.
+    pub a_start: usize,
+    /// First element on the second axis.
+    pub b_start: usize,
+    /// Number of blocks.
+    pub count: usize,
+    /// Elements a block takes on the first axis.
+    pub a_step: usize,
+    /// Elements a block takes on the second axis.
+    pub b_step: usize,
+}
+
+impl Block {
+    /// `count` elements from `a_start` belong one by one to those from `b_start`.
+    pub fn range(a_start: usize, b_start: usize, count: usize) -> Self {
+        Self { a_start, b_start, count, a_step: 1, b_step: 1 }
+    }
+}
+
+/// How the elements of two axes correspond.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Correspondence {
+    /// The axes are of one size and element `i` belongs to element `i`.
+    Same,
+    /// Only these runs correspond.
+    Blocks(Vec<Block>),
+}
+
+/// Two axes whose elements correspond.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Link {
+    /// First axis.
+    pub a: Axis,
+    /// Second axis.
+    pub b: Axis,
+    /// Which elements belong together.
+    pub map: Correspondence,
+}
+
+/// All links between the axes of one node.
+///
+/// An axis that no link names is the node's own business: it is neither passed on nor may it be cut.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AxisMap {
+    /// The links.
+    pub links: Vec<Link>,
+}
+
+impl AxisMap {
+    /// Adds that element `i` of `a` is element `i` of `b`.
+    #[must_use]
+    pub fn same(mut self, a: Axis, b: Axis) -> Self {
+        self.links.push(Link { a, b, map: Correspondence::Same });
+        self
+    }
+
+    /// Adds that runs of `a` are runs of `b`.
+    #[must_use]
+    pub fn blocks(mut self, a: Axis, b: Axis, blocks: Vec<Block>) -> Self {
+        self.links.push(Link { a, b, map: Correspondence::Blocks(blocks) });
+        self
+    }
+
+    /// Every axis of input 0 is the same axis of output 0.
+    pub fn elementwise(rank: usize) -> Self {
+        (0..rank).fold(Self::default(), |m, i| m.same(input(0, i), output(0, i)))
+    }
+}

@@ -1,0 +1,351 @@
+//! The graph itself.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use indexmap::IndexMap;
+
+use crate::{Error, Fact, Op, Result};
+
+/// A node of one graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub(crate) u32);
+
+/// A value of one graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub(crate) u32);
+
+impl NodeId {
+    /// Position in tables that have one entry a node.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl ValueId {
+    /// Position in tables that have one entry a value; see [`Graph::value_count`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What a parameter is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Learned by gradients.
+    Weight,
+    /// Kept beside the weights and never learned by gradients, such as running statistics.
+    Buffer,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The caller.
+    Input,
+    /// The parameters, by the value's name.
+    Param(Role),
+    /// An output slot of a node.
+    Node(NodeId, usize),
+}
+
+/// A value: what flows along an edge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Value {
+    /// Unique name; for a parameter its key in a state dict.
+    pub name: String,
+    /// Type and shape.
+    pub fact: Fact,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+impl Value {
+    /// The role, where it is a parameter.
+    pub fn role(&self) -> Option<Role> {
+        match self.source {
+            Source::Param(role) => Some(role),
+            _ => None,
+        }
+    }
+}
+
+/// An operator with its inputs and outputs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Unique name: the module path, with `_1`, `_2`, .. for later calls of a shared module.
+    pub name: String,
+    /// What it computes.
+    pub op: Op,
+    /// Values it reads.
+    pub inputs: Vec<ValueId>,
+    /// Values it defines.
+    pub outputs: Vec<ValueId>,
+}
+
+/// One call of a module: what went in and what came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Positional arguments.
+    pub inputs: Vec<ValueId>,
+    /// Returned values.
+    pub outputs: Vec<ValueId>,
+    /// Whether they were returned as a tuple, even of one.
+    pub tuple: bool,
+}
+
+/// A model's computation.
+///
+/// Nodes and values live in arenas and are named by small ids that stay valid over edits. Everything that walks a
+/// graph sees the same order in every run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Graph {
+    pub(crate) nodes: Vec<Option<Node>>,
+    pub(crate) values: Vec<Option<Value>>,
+    pub(crate) names: HashMap<String, ValueId>,
+    pub(crate) inputs: Vec<ValueId>,
+    pub(crate) outputs: Vec<(String, ValueId)>,
+    pub(crate) modules: IndexMap<String, Vec<Call>>,
+}
+
+impl Graph {
+    /// A graph without nodes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The node, where it exists.
+    ///
+    /// # Errors
+    /// It was removed, or belongs to another graph.
+    pub fn node(&self, id: NodeId) -> Result<&Node> {
+        self.nodes
+            .get(id.index())
+            .and_then(Option::as_ref)
+            .ok_or_else(|| Error::Graph(format!("there is no node #{}", id.0)))
+    }
+
+    /// The value, where it exists.
+    ///
+    /// # Errors
+    /// It was removed, or belongs to another graph.
+    pub fn value(&self, id: ValueId) -> Result<&Value> {
+        self.values
+            .get(id.index())
+            .and_then(Option::as_ref)
+            .ok_or_else(|| Error::Graph(format!("there is no value #{}", id.0)))
+    }
+
+    /// The value of that name.
+    pub fn find(&self, name: &str) -> Option<ValueId> {
+        self.names.get(name).copied()
+    }
+
+    /// The node of that name.
+    pub fn find_node(&self, name: &str) -> Option<NodeId> {
+        self.nodes().find(|(_, n)| n.name == name).map(|(id, _)| id)
+    }
+
+    /// One more than the largest [`ValueId::index`].
+    pub fn value_count(&self) -> usize {
+        self.values.len()
+    }
+
+    /// All nodes in order of creation.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().enumerate().filter_map(|(i, n)| Some((NodeId(i as u32), n.as_ref()?)))
+    }
+
+    /// All values in order of creation.
+    pub fn values(&self) -> impl Iterator<Item = (ValueId, &Value)> {
+        self.values.iter().enumerate().filter_map(|(i, v)| Some((ValueId(i as u32), v.as_ref()?)))
+    }
+
+    /// All parameters in order of creation: a state dict's order.
+    pub fn params(&self) -> impl Iterator<Item = (ValueId, &Value)> {
+        self.values().filter(|(_, v)| matches!(v.source, Source::Param(_)))
+    }
+
+    /// What the caller gives.
+    pub fn inputs(&self) -> &[ValueId] {
+        &self.inputs
+    }
+
+    /// What the caller gets, by name.
+    pub fn outputs(&self) -> &[(String, ValueId)] {
+        &self.outputs
+    }
+
+    /// All modules by path, each with its calls in order of execution; the root's path is empty.
+    pub fn modules(&self) -> &IndexMap<String, Vec<Call>> {
+        &self.modules
+    }
+
+    /// Facts of `values`.
+    ///
+    /// # Errors
+    /// A value does not exist.
+    pub fn facts(&self, values: &[ValueId]) -> Result<Vec<&Fact>> {
+        values.iter().map(|&v| Ok(&self.value(v)?.fact)).collect()
+    }
+
+    /// Nodes that read `value`, with the input's index, in order of creation.
+    pub fn readers(&self, value: ValueId) -> Vec<(NodeId, usize)> {
+        self.nodes()
+            .flat_map(|(id, n)| {
+                n.inputs.iter().enumerate().filter(|&(_, &v)| v == value).map(move |(i, _)| (id, i))
+            })
+            .collect()
+    }
+
+    /// The nodes in an order in which each comes after what it reads; among those that could come next, the
+    /// first created comes first.
+    ///
+    /// # Errors
+    /// Nodes read each other in a circle.
+    pub fn order(&self) -> Result<Vec<NodeId>> {
+        let mut missing: HashMap<NodeId, usize> = HashMap::new();
+        let mut readers: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+        let mut ready = BTreeSet::new();
+        for (id, node) in self.nodes() {
+            let mut sources = HashSet::new();
+            for &v in &node.inputs {
+                if let Source::Node(from, _) = self.value(v)?.source
+                    && sources.insert(from)
+                {
+                    readers.entry(from).or_default().push(id);
+                }
+            }
+            if sources.is_empty() {
+                ready.insert(id);
+            } else {
+                missing.insert(id, sources.len());
+            }
+        }
+        let mut order = Vec::with_capacity(self.nodes.len());
+        while let Some(id) = ready.pop_first() {
+            order.push(id);
+            for reader in readers.remove(&id).unwrap_or_default() {
+                if let Some(n) = missing.get_mut(&reader) {
+                    *n -= 1;
+                    if *n == 0 {
+                        missing.remove(&reader);
+                        ready.insert(reader);
+                    }
+                }
+            }
+        }
+        match missing.keys().min() {
+            None => Ok(order),
+            Some(&id) => Err(Error::Graph(format!(
+                "node `{}` depends on itself",
+                self.node(id).map_or("?", |n| n.name.as_str())
+            ))),
+        }
+    }
+
+    pub(crate) fn add_value(&mut self, name: String, fact: Fact, source: Source) -> Result<ValueId> {
+        let id = ValueId(
+            u32::try_from(self.values.len()).map_err(|_| Error::Graph("there are too many values".into()))?,
+        );
+        if self.names.contains_key(&name) {
+            return Err(Error::Graph(format!("there is a value `{name}` already")));
+        }
+        self.names.insert(name.clone(), id);
+        self.values.push(Some(Value { name, fact, source }));
+        Ok(id)
+    }
+
+    /// Adds an input.
+    ///
+    /// # Errors
+    /// A value of that name exists.
+    pub fn add_input(&mut self, name: &str, fact: Fact) -> Result<ValueId> {
+        let id = self.add_value(name.into(), fact, Source::Input)?;
+        self.inputs.push(id);
+        Ok(id)
+    }
+
+    /// Adds a parameter.
+    ///
+    /// # Errors
+    /// A value of that name exists.
+    pub fn add_param(&mut self, name: &str, fact: Fact, role: Role) -> Result<ValueId> {
+        self.add_value(name.into(), fact, Source::Param(role))
+    }
+
+    /// Adds a node, whose outputs take its name (`name`, `name:1`, ..).
+    ///
+    /// # Errors
+    /// The operator refuses the inputs, or the name is taken.
+    pub fn add_node(&mut self, name: &str, op: Op, inputs: &[ValueId]) -> Result<Vec<ValueId>> {
+        let facts = infer(name, &op, &self.facts(inputs)?)?;
+        let id = NodeId(
+            u32::try_from(self.nodes.len()).map_err(|_| Error::Graph("there are too many nodes".into()))?,
+        );
+        let mut outputs = Vec::with_capacity(facts.len());
+        for (slot, fact) in facts.into_iter().enumerate() {
+            let name = if slot == 0 { name.to_owned() } else { format!("{name}:{slot}") };
+            outputs.push(self.add_value(name, fact, Source::Node(id, slot))?);
+        }
+        let node = Node { name: name.into(), op, inputs: inputs.to_vec(), outputs: outputs.clone() };
+        self.nodes.push(Some(node));
+        Ok(outputs)
+    }
+
+    /// Makes `value` an output called `name`.
+    ///
+    /// # Errors
+    /// There is no such value, or an output of that name exists.
+    pub fn add_output(&mut self, name: &str, value: ValueId) -> Result<()> {
+        self.value(value)?;
+        if self.outputs.iter().any(|(n, _)| n == name) {
+            return Err(Error::Graph(format!("there is an output `{name}` already")));
+        }
+        self.outputs.push((name.into(), value));
+        Ok(())
+    }
+
+    /// Infers all facts anew, after the facts of inputs or parameters or the operators changed.
+    ///
+    /// # Errors
+    /// A node refuses its inputs.
+    pub fn infer(&mut self) -> Result<()> {
+        for id in self.order()? {
+            let node = self.node(id)?;
+            let facts = infer(&node.name, &node.op, &self.facts(&node.inputs)?)?;
+            for (v, fact) in node.outputs.clone().into_iter().zip(facts) {
+                if let Some(Some(value)) = self.values.get_mut(v.index()) {
+                    value.fact = fact;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes the fact of an input or a parameter; call [`Graph::infer`] when all are changed.
+    ///
+    /// # Errors
+    /// The value does not exist, or a node computes it.
+    pub fn set_fact(&mut self, id: ValueId, fact: Fact) -> Result<()> {
+        match self.values.get_mut(id.index()).and_then(Option::as_mut) {
+            Some(v) if !matches!(v.source, Source::Node(..)) => {
+                v.fact = fact;
+                Ok(())
+            }
+            Some(v) => Err(Error::Graph(format!("the fact of `{}` follows from its node", v.name))),
+            None => Err(Error::Graph(format!("there is no value #{}", id.0))),
+        }
+    }
+}
+
+/// Facts of a node's outputs; errors name the node.
+pub(crate) fn infer(name: &str, op: &Op, inputs: &[&Fact]) -> Result<Vec<Fact>> {
+    op.family().infer(inputs).map_err(|e| Error::Node {
+        node: name.into(),
+        op: op.family().name(),
+        message: match e {
+            Error::Op(m) | Error::Dim(m) => m,
+            other => other.to_string(),
+        },
+    })
+}

@@ -1,0 +1,128 @@
+//! Small graphs that use each operator, for tests of everything that must know all of them.
+
+use super::{
+    Activation, BatchNorm, Binary, Concat, Conv, Flatten, GlobalAvgPool, Linear, Pool, PoolKind, Softmax,
+};
+use crate::{Builder, Dim, Error, Fact, Graph, Op, Result, Role, ValueId};
+
+fn batch(shape: &[usize]) -> Fact {
+    let mut dims = vec![Dim::symbol("N")];
+    dims.extend(shape.iter().map(|&d| Dim::Known(d)));
+    Fact::f32(dims)
+}
+
+/// A convolution with batch-norm and ReLU, pooled and classified: 4 classes from `[N, 3, 8, 8]`.
+///
+/// # Errors
+/// None that a caller can cause.
+pub fn small_classifier() -> Result<Graph> {
+    let mut b = Builder::new();
+    let x = b.input("input", batch(&[3, 8, 8]))?;
+    let y = b.module::<Error>("backbone", &[x], |b| {
+        let y = b.module("conv", &[x], |b| {
+            let w = b.param("weight", &[6, 3, 3, 3], Role::Weight)?;
+            b.this(Conv { padding: [(1, 1); 2], stride: [2, 2], ..Conv::default() }, &[x, w])
+        })?;
+        let y = b.module("bn", &[y], |b| b.batch_norm(y))?;
+        b.module("relu", &[y], |b| b.this(Activation::Relu, &[y]))
+    })?;
+    let y = b.op("pool", GlobalAvgPool, &[y])?;
+    let y = b.op("flatten", Flatten { axis: 1 }, &[y])?;
+    let y = b.module("fc", &[y], |b| {
+        let w = b.param("weight", &[4, 6], Role::Weight)?;
+        let bias = b.param("bias", &[4], Role::Weight)?;
+        b.this(Linear, &[y, w, bias])
+    })?;
+    b.output("output", y)?;
+    b.finish()
+}
+
+impl Builder {
+    fn batch_norm(&mut self, x: ValueId) -> Result<ValueId> {
+        let c = self.channels(x)?;
+        let inputs = [
+            x,
+            self.param("weight", &[c], Role::Weight)?,
+            self.param("bias", &[c], Role::Weight)?,
+            self.param("running_mean", &[c], Role::Buffer)?,
+            self.param("running_var", &[c], Role::Buffer)?,
+        ];
+        self.this(BatchNorm::default(), &inputs)
+    }
+}
+
+/// A graph of one node of the family called `name` (see [`Op::FAMILIES`]), with a symbolic batch `N`; none for an
+/// unknown name.
+pub fn of_family(name: &str) -> Option<Result<Graph>> {
+    let image = batch(&[4, 6, 6]);
+    let features = batch(&[12]);
+    let (op, x, others): (Op, Fact, Vec<(&str, Vec<usize>, Role)>) = match name {
+        "Activation" => (Activation::Relu.into(), image, vec![]),
+        "BatchNorm" => (
+            BatchNorm::default().into(),
+            image,
+            vec![
+                ("weight", vec![4], Role::Weight),
+                ("bias", vec![4], Role::Weight),
+                ("running_mean", vec![4], Role::Buffer),
+                ("running_var", vec![4], Role::Buffer),
+            ],
+        ),
+        "Binary" => (Binary::Add.into(), image, vec![("other", vec![1, 4, 1, 1], Role::Weight)]),
+        "Concat" => (Concat { axis: 0 }.into(), batch(&[4]), vec![("other", vec![2, 4], Role::Weight)]),
+        "Conv" => (
+            Conv { stride: [2, 1], padding: [(1, 1), (2, 2)], dilation: [1, 2], groups: 2 }.into(),
+            image,
+            vec![("weight", vec![6, 2, 3, 3], Role::Weight), ("bias", vec![6], Role::Weight)],
+        ),
+        "Flatten" => (Flatten { axis: 1 }.into(), image, vec![]),
+        "GlobalAvgPool" => (GlobalAvgPool.into(), image, vec![]),
+        "Linear" => (
+            Linear.into(),
+            features,
+            vec![("weight", vec![5, 12], Role::Weight), ("bias", vec![5], Role::Weight)],
+        ),
+        "Pool" => (
+            Pool { kind: PoolKind::Max, kernel: [3, 3], stride: [2, 2], padding: [1, 1], ceil_mode: false }
+                .into(),
+            image,
+            vec![],
+        ),
+        "Softmax" => (Softmax { axis: 1 }.into(), features, vec![]),
+        _ => return None,
+    };
+    Some((|| {
+        let mut b = Builder::new();
+        let mut inputs = vec![b.input("input", x)?];
+        for (name, shape, role) in others {
+            inputs.push(b.param(name, &shape, role)?);
+        }
+        let y = b.op("node", op, &inputs)?;
+        b.output("output", y)?;
+        b.finish()
+    })())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_has_an_example() {
+        for name in Op::FAMILIES {
+            let graph = of_family(name).unwrap_or_else(|| panic!("no example of {name}")).unwrap();
+            let (_, node) = graph.nodes().next().unwrap();
+            assert_eq!(node.op.family_name(), *name);
+            let (inputs, outputs) = (graph.facts(&node.inputs).unwrap(), graph.facts(&node.outputs).unwrap());
+            for link in node.op.family().axes(&inputs, &outputs).links {
+                for end in [link.a, link.b] {
+                    let fact = match end.port {
+                        crate::Port::Input(i) => inputs[i],
+                        crate::Port::Output(i) => outputs[i],
+                    };
+                    assert!(end.axis < fact.rank(), "{name}: {end:?} is beyond {fact}");
+                }
+            }
+        }
+    }
+}

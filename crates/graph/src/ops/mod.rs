@@ -1,0 +1,133 @@
+//! Operators: one family a file, each saying what it makes of facts, how axes map, and what it costs.
+//!
+//! To add one: its file here, its line in [`families!`] below, its evaluation in `occam-engine`, its ONNX form in
+//! `occam-io` (both under the same file name), its case in [`examples`]. The compiler finds a missing line,
+//! the test `every_operator_is_complete` of the `occam` crate a missing case.
+
+mod activation;
+mod batch_norm;
+mod binary;
+mod concat;
+mod conv;
+pub mod examples;
+mod flatten;
+mod global_avg_pool;
+mod linear;
+mod pool;
+mod softmax;
+
+pub use activation::Activation;
+pub use batch_norm::BatchNorm;
+pub use binary::Binary;
+pub use concat::Concat;
+pub use conv::Conv;
+pub use flatten::Flatten;
+pub use global_avg_pool::GlobalAvgPool;
+pub use linear::Linear;
+pub use pool::{Pool, PoolKind};
+pub use softmax::Softmax;
+
+use crate::{AxisMap, Bindings, Cost, Error, Fact, Result};
+
+/// What every operator family answers.
+pub trait OpFamily {
+    /// Name as printed, and as errors say it.
+    fn name(&self) -> &'static str;
+
+    /// Attributes as printed, in a fixed order.
+    fn attributes(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// Facts of the outputs.
+    ///
+    /// # Errors
+    /// The inputs do not fit; the message names the input.
+    fn infer(&self, inputs: &[&Fact]) -> Result<Vec<Fact>>;
+
+    /// How axes of inputs and outputs correspond; called with facts that [`OpFamily::infer`] accepted.
+    fn axes(&self, inputs: &[&Fact], outputs: &[&Fact]) -> AxisMap;
+
+    /// What one run costs.
+    ///
+    /// # Errors
+    /// A symbol of the facts is not bound.
+    fn cost(&self, inputs: &[&Fact], outputs: &[&Fact], bindings: &Bindings) -> Result<Cost> {
+        let _ = inputs;
+        Cost::memory(outputs, bindings)
+    }
+}
+
+/// Declares [`Op`] over the families.
+macro_rules! families {
+    ($($family:ident),* $(,)?) => {
+        /// An operator: one of the families with its attributes.
+        #[derive(Debug, Clone, PartialEq)]
+        #[allow(missing_docs)]
+        pub enum Op {
+            $($family($family)),*
+        }
+
+        impl Op {
+            /// The family's answers.
+            pub fn family(&self) -> &dyn OpFamily {
+                match self {
+                    $(Op::$family(op) => op),*
+                }
+            }
+
+            /// Names of all families, for tests that walk them.
+            pub const FAMILIES: &'static [&'static str] = &[$(stringify!($family)),*];
+
+            /// Name of the family, as in [`Op::FAMILIES`].
+            pub fn family_name(&self) -> &'static str {
+                match self {
+                    $(Op::$family(_) => stringify!($family)),*
+                }
+            }
+        }
+
+        $(impl From<$family> for Op {
+            fn from(op: $family) -> Self {
+                Op::$family(op)
+            }
+        })*
+    };
+}
+
+families!(Activation, BatchNorm, Binary, Concat, Conv, Flatten, GlobalAvgPool, Linear, Pool, Softmax,);
+
+/// Refuses a count of inputs outside `range`.
+pub(crate) fn check_inputs(inputs: &[&Fact], range: std::ops::RangeInclusive<usize>) -> Result<()> {
+    if range.contains(&inputs.len()) {
+        return Ok(());
+    }
+    let (low, high) = (range.start(), range.end());
+    let wanted = if low == high { low.to_string() } else { format!("{low} to {high}") };
+    Err(Error::Op(format!("takes {wanted} inputs, {} given", inputs.len())))
+}
+
+/// Refuses an input of another rank.
+pub(crate) fn check_rank(fact: &Fact, rank: usize, what: &str) -> Result<()> {
+    if fact.rank() == rank {
+        return Ok(());
+    }
+    Err(Error::Op(format!("{what} must have rank {rank}, found {fact}")))
+}
+
+/// Refuses an axis beyond the rank.
+pub(crate) fn check_axis(fact: &Fact, axis: usize) -> Result<()> {
+    if axis < fact.rank() {
+        return Ok(());
+    }
+    Err(Error::Op(format!("axis {axis} is beyond {fact}")))
+}
+
+/// A parameter vector with one element a channel.
+pub(crate) fn check_channels(fact: &Fact, channels: &crate::Dim, what: &str) -> Result<()> {
+    check_rank(fact, 1, what)?;
+    match fact.shape.first() {
+        Some(d) if d.may_equal(channels) => Ok(()),
+        _ => Err(Error::Op(format!("{what} {fact} must have {channels} elements"))),
+    }
+}
