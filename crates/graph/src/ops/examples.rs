@@ -51,12 +51,15 @@ impl Builder {
     }
 }
 
+/// An operand that is a parameter: name, shape, role.
+type Other = (&'static str, Vec<usize>, Role);
+
 /// A graph of one node of the family called `name` (see [`Op::FAMILIES`]), with a symbolic batch `N`; none for an
 /// unknown name.
 pub fn of_family(name: &str) -> Option<Result<Graph>> {
     let image = batch(&[4, 6, 6]);
     let features = batch(&[12]);
-    let (op, x, others): (Op, Fact, Vec<(&str, Vec<usize>, Role)>) = match name {
+    let (op, x, others): (Op, Fact, Vec<Other>) = match name {
         "Activation" => (Activation::Relu.into(), image, vec![]),
         "BatchNorm" => (
             BatchNorm::default().into(),

@@ -1,0 +1,13 @@
+//! Activations.
+
+use occam_graph::ops::Activation;
+
+use super::operands;
+use crate::{Result, Tensor};
+
+pub(super) fn eval(op: &Activation, inputs: &[Tensor]) -> Result<Tensor> {
+    let [x] = operands(inputs)?;
+    match op {
+        Activation::Relu => x.relu(),
+    }
+}

@@ -1,0 +1,25 @@
+//! Batch normalization.
+
+use occam_graph::ops::BatchNorm;
+
+use super::{Context, operands};
+use crate::{Mode, Result, Tensor};
+
+pub(super) fn eval(op: &BatchNorm, context: &mut Context<'_>, inputs: &[Tensor]) -> Result<Tensor> {
+    let [x, weight, bias, running_mean, running_var] = operands(inputs)?;
+    if context.mode == Mode::Eval {
+        let scale = weight.div(&running_var.shift(op.eps)?.sqrt()?)?;
+        let shift = bias.sub(&running_mean.mul(&scale)?)?;
+        return x.channel_affine(&scale, &shift);
+    }
+    let batch = x.batch_norm_train(weight, bias, op.eps)?;
+    let count = x.len() / x.dim(1)?.max(1);
+    // As PyTorch: the batch is normalized by the biased variance and remembered by the unbiased one.
+    let unbiased = count as f64 / (count.max(2) - 1) as f64;
+    let blend = |running: &Tensor, batch: &Tensor, factor: f64| {
+        running.detach().scale(1.0 - op.momentum)?.add(&batch.scale(op.momentum * factor)?)
+    };
+    context.update(3, blend(running_mean, &batch.mean, 1.0)?)?;
+    context.update(4, blend(running_var, &batch.var, unbiased)?)?;
+    Ok(batch.output)
+}

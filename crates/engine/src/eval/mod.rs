@@ -1,0 +1,66 @@
+//! Evaluation of operators, one family a file, as in `occam-graph`'s `ops`.
+
+mod activation;
+mod batch_norm;
+mod binary;
+mod concat;
+mod conv;
+mod flatten;
+mod global_avg_pool;
+mod linear;
+mod pool;
+mod softmax;
+
+use occam_graph::{Graph, Node, Op};
+
+use crate::error::refuse;
+use crate::{Mode, Result, Tensor};
+
+/// What an operator may know of its run beside its operands.
+pub(crate) struct Context<'a> {
+    pub mode: Mode,
+    pub graph: &'a Graph,
+    pub node: Option<&'a Node>,
+    pub buffers: Vec<(String, Tensor)>,
+}
+
+impl Context<'_> {
+    /// Gives the parameter behind input `index` new elements after the run.
+    fn update(&mut self, index: usize, tensor: Tensor) -> Result<()> {
+        if let Some(&v) = self.node.and_then(|n| n.inputs.get(index)) {
+            self.buffers.push((self.graph.value(v)?.name.clone(), tensor.detach()));
+        }
+        Ok(())
+    }
+}
+
+/// Computes the outputs of one node.
+pub(crate) fn run(op: &Op, context: &mut Context<'_>, inputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
+    let output = match op {
+        Op::Activation(op) => activation::eval(op, &inputs),
+        Op::BatchNorm(op) => batch_norm::eval(op, context, &inputs),
+        Op::Binary(op) => binary::eval(op, &inputs),
+        Op::Concat(op) => concat::eval(op, &inputs),
+        Op::Conv(op) => conv::eval(op, &inputs),
+        Op::Flatten(op) => flatten::eval(op, &inputs),
+        Op::GlobalAvgPool(op) => global_avg_pool::eval(op, &inputs),
+        Op::Linear(op) => linear::eval(op, &inputs),
+        Op::Pool(op) => pool::eval(op, &inputs),
+        Op::Softmax(op) => softmax::eval(op, &inputs),
+    }?;
+    Ok(vec![output])
+}
+
+/// The operands, of which there must be exactly `N`.
+fn operands<const N: usize>(inputs: &[Tensor]) -> Result<[&Tensor; N]> {
+    let list: Vec<&Tensor> = inputs.iter().collect();
+    list.try_into().or_else(|_| refuse("operands", format!("{N} wanted, {} given", inputs.len())))
+}
+
+/// The first operands and an optional last one.
+fn with_optional<const N: usize>(inputs: &[Tensor]) -> Result<([&Tensor; N], Option<&Tensor>)> {
+    match inputs.get(..N) {
+        Some(first) if inputs.len() <= N + 1 => Ok((operands(first)?, inputs.get(N))),
+        _ => refuse("operands", format!("{N} or {} wanted, {} given", N + 1, inputs.len())),
+    }
+}

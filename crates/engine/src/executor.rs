@@ -1,0 +1,286 @@
+//! Running a graph.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use occam_graph::{Bindings, Dim, Graph, NodeId, Source, ValueId};
+
+use crate::eval::{self, Context};
+use crate::{Bound, Error, Result, Tensor};
+
+/// Whether a run learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Mode {
+    /// Normalization by the batch's own statistics, which update the running ones.
+    Train,
+    /// Normalization by the running statistics.
+    #[default]
+    Eval,
+}
+
+/// What a run should do beside computing the outputs.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Whether it learns.
+    pub mode: Mode,
+    /// Values to return as well.
+    pub taps: Vec<ValueId>,
+    /// Values that are given instead of computed; every reader sees them.
+    pub feeds: HashMap<ValueId, Tensor>,
+}
+
+impl Request {
+    /// A run in `mode` without taps and feeds.
+    pub fn new(mode: Mode) -> Self {
+        Self { mode, ..Self::default() }
+    }
+}
+
+/// What a run gives.
+#[derive(Debug, Clone, Default)]
+pub struct Outputs {
+    /// The graph's outputs, in order.
+    pub outputs: Vec<Tensor>,
+    /// The tapped values.
+    pub taps: HashMap<ValueId, Tensor>,
+    /// New elements of buffers, by name: the caller decides whether to keep them, so that running a graph
+    /// never changes its parameters.
+    pub buffers: Vec<(String, Tensor)>,
+}
+
+/// A graph with the order in which it is run and the points at which its values are let go.
+#[derive(Debug, Clone)]
+pub struct Executor {
+    graph: Arc<Graph>,
+    order: Vec<NodeId>,
+    /// By position in `order`: the values that nothing after it reads.
+    last_reads: Vec<Vec<ValueId>>,
+}
+
+impl Executor {
+    /// Plans the runs of a graph.
+    ///
+    /// # Errors
+    /// The graph breaks a rule.
+    pub fn new(graph: Arc<Graph>) -> Result<Self> {
+        graph.verify()?;
+        let order = graph.order()?;
+        let mut last: HashMap<ValueId, usize> = HashMap::new();
+        for (i, &id) in order.iter().enumerate() {
+            let node = graph.node(id)?;
+            for &v in node.inputs.iter().chain(&node.outputs) {
+                last.insert(v, i);
+            }
+        }
+        let mut last_reads = vec![Vec::new(); order.len()];
+        for (v, i) in last {
+            let kept = graph.outputs().iter().any(|(_, o)| *o == v);
+            if let (false, Some(list)) = (kept, last_reads.get_mut(i)) {
+                list.push(v);
+            }
+        }
+        Ok(Self { graph, order, last_reads })
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Arc<Graph> {
+        &self.graph
+    }
+
+    /// Runs the graph on `inputs`, given in the graph's order.
+    ///
+    /// # Errors
+    /// An input or a parameter is missing or does not fit its fact, or an operation refuses its inputs.
+    pub fn run(&self, params: &Bound, inputs: &[Tensor], request: &Request) -> Result<Outputs> {
+        let mut values: Vec<Option<Tensor>> = vec![None; self.graph.value_count()];
+        self.bind_inputs(inputs, &mut values)?;
+        for (&id, tensor) in &request.feeds {
+            set(&mut values, id, tensor.clone());
+        }
+        let mut out = Outputs::default();
+        let mut context = Context { mode: request.mode, graph: &self.graph, node: None, buffers: Vec::new() };
+        for (i, &id) in self.order.iter().enumerate() {
+            let node = self.graph.node(id)?;
+            if !node.outputs.iter().all(|v| request.feeds.contains_key(v)) {
+                let mut operands = Vec::with_capacity(node.inputs.len());
+                for &v in &node.inputs {
+                    operands.push(self.operand(v, params, &values)?);
+                }
+                context.node = Some(node);
+                let results = eval::run(&node.op, &mut context, operands)
+                    .map_err(|e| Error::Node { node: node.name.clone(), source: Box::new(e) })?;
+                for (&v, tensor) in node.outputs.iter().zip(results) {
+                    if !request.feeds.contains_key(&v) {
+                        set(&mut values, v, tensor);
+                    }
+                }
+            }
+            for &v in self.last_reads.get(i).into_iter().flatten() {
+                if let Some(slot) = values.get_mut(v.index()) {
+                    let value = slot.take();
+                    if let (true, Some(value)) = (request.taps.contains(&v), value) {
+                        out.taps.insert(v, value);
+                    }
+                }
+            }
+        }
+        for (_, v) in self.graph.outputs() {
+            out.outputs.push(self.operand(*v, params, &values)?);
+        }
+        for &v in &request.taps {
+            if !out.taps.contains_key(&v) {
+                let value = self.operand(v, params, &values)?;
+                out.taps.insert(v, value);
+            }
+        }
+        out.buffers = context.buffers;
+        Ok(out)
+    }
+
+    fn operand(&self, v: ValueId, params: &Bound, values: &[Option<Tensor>]) -> Result<Tensor> {
+        if let Some(Some(tensor)) = values.get(v.index()) {
+            return Ok(tensor.clone());
+        }
+        let value = self.graph.value(v)?;
+        let missing = |message: &str| Error::Param { name: value.name.clone(), message: message.into() };
+        match value.source {
+            Source::Param(_) => {
+                let tensor = params.get(&value.name).ok_or_else(|| missing("it was not given"))?;
+                if value.fact.known_shape().is_some_and(|s| s != tensor.shape()) {
+                    return Err(missing(&format!("{} wanted, {tensor:?} given", value.fact)));
+                }
+                Ok(tensor.clone())
+            }
+            _ => Err(missing("its value was let go or never computed")),
+        }
+    }
+
+    /// Checks the inputs against their facts: equal symbols must be equal sizes.
+    fn bind_inputs(&self, inputs: &[Tensor], values: &mut [Option<Tensor>]) -> Result<()> {
+        let wanted = self.graph.inputs();
+        if wanted.len() != inputs.len() {
+            let message = format!("{} inputs wanted, {} given", wanted.len(), inputs.len());
+            return Err(Error::Input { name: "*".into(), message });
+        }
+        let mut bindings = Bindings::new();
+        for (&id, tensor) in wanted.iter().zip(inputs) {
+            let value = self.graph.value(id)?;
+            let refuse = |message| Err(Error::Input { name: value.name.clone(), message });
+            let shape = tensor.shape();
+            let mut fits = tensor.dtype()? == value.fact.dtype && shape.len() == value.fact.rank();
+            for (d, &n) in value.fact.shape.iter().zip(&shape) {
+                fits &= match d {
+                    Dim::Known(k) => *k == n,
+                    Dim::Symbol(s) => *bindings.entry(s.to_string()).or_insert(n) == n,
+                    Dim::Expr(_) => d.eval(&bindings).map_or(true, |k| k == n),
+                };
+            }
+            if !fits {
+                return refuse(format!("{} wanted, {tensor:?} given", value.fact));
+            }
+            set(values, id, tensor.clone());
+        }
+        Ok(())
+    }
+}
+
+fn set(values: &mut [Option<Tensor>], id: ValueId, tensor: Tensor) {
+    if let Some(slot) = values.get_mut(id.index()) {
+        *slot = Some(tensor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Device, Params, collect};
+    use occam_graph::ops::examples;
+    use occam_graph::{Array, Op, Weights};
+
+    /// Weights without symmetry, so that a wrong axis shows.
+    fn weights(graph: &Graph) -> Weights {
+        let fill =
+            |n: usize, shift: f32| (0..n).map(|i| ((i as f32 + shift) * 0.7).sin() * 0.5 + 0.6).collect();
+        graph
+            .params()
+            .enumerate()
+            .map(|(i, (_, v))| {
+                let shape = v.fact.known_shape().unwrap();
+                let data = fill(shape.iter().product(), i as f32);
+                (v.name.clone(), Array::from_f32(shape, data).unwrap())
+            })
+            .collect()
+    }
+
+    fn setup(graph: Graph) -> (Executor, Params) {
+        let params = Params::new(&graph, &weights(&graph), &Device::cpu()).unwrap();
+        (Executor::new(Arc::new(graph)).unwrap(), params)
+    }
+
+    fn image(n: usize) -> Tensor {
+        let data = (0..n * 192).map(|i| (i as f32 * 0.37).sin()).collect();
+        Tensor::from_f32(&[n, 3, 8, 8], data, &Device::cpu()).unwrap()
+    }
+
+    #[test]
+    fn every_family_runs_in_both_modes_with_the_inferred_shape() {
+        for name in Op::FAMILIES {
+            let (executor, params) = setup(examples::of_family(name).unwrap().unwrap());
+            let graph = executor.graph().clone();
+            let bindings = Bindings::from([("N".into(), 3)]);
+            let shape = graph.value(graph.inputs()[0]).unwrap().fact.eval_shape(&bindings).unwrap();
+            let n = shape.iter().product::<usize>();
+            let x =
+                Tensor::from_f32(&shape, (0..n).map(|i| (i as f32).cos()).collect(), &Device::cpu()).unwrap();
+            for mode in [Mode::Train, Mode::Eval] {
+                let out = executor.run(&params.constants(), &[x.clone()], &Request::new(mode)).unwrap();
+                let fact = &graph.value(graph.outputs()[0].1).unwrap().fact;
+                assert_eq!(out.outputs[0].shape(), fact.eval_shape(&bindings).unwrap(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn taps_and_feeds() {
+        let (executor, params) = setup(examples::small_classifier().unwrap());
+        let relu = executor.graph().find("backbone.relu").unwrap();
+        let request = Request { taps: vec![relu], ..Request::default() };
+        let out = executor.run(&params.constants(), &[image(2)], &request).unwrap();
+        assert_eq!(out.taps[&relu].shape(), [2, 6, 4, 4]);
+        let zeros = Tensor::full(&[2, 6, 4, 4], 0.0, &Device::cpu());
+        let request = Request { feeds: [(relu, zeros)].into(), ..Request::default() };
+        let fed = executor.run(&params.constants(), &[image(2)], &request).unwrap();
+        let bias = params.get("fc.bias").unwrap().tensor.to_f32().unwrap();
+        assert_eq!(fed.outputs[0].to_f32().unwrap(), [bias.clone(), bias].concat());
+    }
+
+    #[test]
+    fn a_run_changes_no_parameter_and_gives_gradients() {
+        let (executor, params) = setup(examples::small_classifier().unwrap());
+        let before = params.to_weights().unwrap();
+        let bound = params.leaves();
+        let out = executor.run(&bound, &[image(4)], &Request::new(Mode::Train)).unwrap();
+        let names: Vec<&str> = out.buffers.iter().map(|(n, _)| n.as_str()).collect();
+        assert_eq!(names, ["backbone.bn.running_mean", "backbone.bn.running_var"]);
+        let loss = out.outputs[0].mul(&out.outputs[0]).unwrap().sum().unwrap();
+        let grads = collect(&bound, &mut loss.backward().unwrap());
+        let names: Vec<&str> = grads.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            ["backbone.conv.weight", "backbone.bn.weight", "backbone.bn.bias", "fc.weight", "fc.bias"]
+        );
+        assert_eq!(params.to_weights().unwrap(), before);
+    }
+
+    #[test]
+    fn misfits_are_errors() {
+        let (executor, params) = setup(examples::small_classifier().unwrap());
+        let bad = Tensor::full(&[2, 4, 8, 8], 0.0, &Device::cpu());
+        assert!(executor.run(&params.constants(), &[bad], &Request::default()).is_err());
+        assert!(executor.run(&params.constants(), &[], &Request::default()).is_err());
+        let mut short = params.constants();
+        short.shift_remove("fc.bias");
+        let error = executor.run(&short, &[image(1)], &Request::default()).unwrap_err().to_string();
+        assert_eq!(error, "parameter `fc.bias`: it was not given");
+    }
+}

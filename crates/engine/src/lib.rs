@@ -1,0 +1,19 @@
+//! The engine: tensors, execution of graphs, optimizers and schedules.
+//!
+//! The only crate that names burn.
+
+mod device;
+mod error;
+mod eval;
+mod executor;
+mod kernels;
+pub mod optim;
+mod params;
+pub mod schedule;
+mod tensor;
+
+pub use device::Device;
+pub use error::{Error, Result};
+pub use executor::{Executor, Mode, Outputs, Request};
+pub use params::{Bound, Param, Params, collect};
+pub use tensor::{BatchNormTrain, Gradients, Tensor};

@@ -1,0 +1,109 @@
+//! Element by element.
+
+use burn::backend::Dispatch;
+use burn::backend::ops::FloatTensorOps;
+
+use super::Tensor;
+use crate::Result;
+use crate::error::refuse;
+use crate::kernels::TrainKernels;
+
+/// Refuses operands that are no floats of one type, or do not broadcast.
+fn check(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
+    a.need_float(op)?;
+    b.need_float(op)?;
+    let fits = a.rank() == b.rank()
+        && a.inner_type() == b.inner_type()
+        && a.shape().iter().zip(b.shape()).all(|(&a, b)| a == b || a == 1 || b == 1);
+    if fits { Ok(()) } else { refuse(op, format!("{a:?} and {b:?} do not fit")) }
+}
+
+/// Declares an operation on two tensors.
+macro_rules! binary {
+    ($($(#[$doc:meta])* $name:ident => $call:ident;)*) => {
+        impl Tensor {$(
+            $(#[$doc])*
+            /// Axes of size 1 are broadcast; ranks must agree.
+            ///
+            /// # Errors
+            /// The two do not broadcast, or are no floats of one type.
+            pub fn $name(&self, other: &Tensor) -> Result<Tensor> {
+                check(stringify!($name), self, other)?;
+                Ok(Tensor::wrap(Dispatch::$call(self.inner.clone(), other.inner.clone())))
+            }
+        )*}
+    };
+}
+
+binary! {
+    /// `self + other`
+    add => float_add;
+    /// `self − other`
+    sub => float_sub;
+    /// `self · other`
+    mul => float_mul;
+    /// `self / other`
+    div => float_div;
+}
+
+/// Declares an operation on one tensor.
+macro_rules! unary {
+    ($($(#[$doc:meta])* $name:ident => $call:ident;)*) => {
+        impl Tensor {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// The elements are no floats.
+            pub fn $name(&self) -> Result<Tensor> {
+                self.need_float(stringify!($name))?;
+                Ok(Tensor::wrap(Dispatch::$call(self.inner.clone())))
+            }
+        )*}
+    };
+}
+
+unary! {
+    /// `eˣ`
+    exp => float_exp;
+    /// Natural logarithm.
+    log => float_log;
+    /// Square root.
+    sqrt => float_sqrt;
+    /// Absolute value.
+    abs => float_abs;
+    /// `max(x, 0)`; the gradient at 0 is 0.
+    relu => occam_relu;
+}
+
+impl Tensor {
+    pub(crate) fn inner_type(&self) -> burn::backend::DType {
+        burn::backend::TensorMetadata::dtype(&self.inner)
+    }
+
+    /// `self · factor`
+    ///
+    /// # Errors
+    /// The elements are no floats.
+    pub fn scale(&self, factor: f64) -> Result<Tensor> {
+        self.need_float("scale")?;
+        Ok(Tensor::wrap(Dispatch::float_mul_scalar(self.inner.clone(), factor.into())))
+    }
+
+    /// `self + offset`
+    ///
+    /// # Errors
+    /// The elements are no floats.
+    pub fn shift(&self, offset: f64) -> Result<Tensor> {
+        self.need_float("shift")?;
+        Ok(Tensor::wrap(Dispatch::float_add_scalar(self.inner.clone(), offset.into())))
+    }
+
+    /// Element by element the larger of the two.
+    ///
+    /// # Errors
+    /// The two do not broadcast, or are no floats of one type.
+    pub fn maximum(&self, other: &Tensor) -> Result<Tensor> {
+        // max(a, b) = b + relu(a − b)
+        self.sub(other)?.relu()?.add(other)
+    }
+}

@@ -1,0 +1,84 @@
+//! Softmax and batch normalization.
+
+use burn::backend::Dispatch;
+use burn::backend::ops::ActivationOps;
+
+use super::Tensor;
+use crate::Result;
+use crate::error::refuse;
+use crate::kernels::TrainKernels;
+
+/// What batch normalization in training gives.
+pub struct BatchNormTrain {
+    /// The normalized batch.
+    pub output: Tensor,
+    /// Mean by channel, without a tape.
+    pub mean: Tensor,
+    /// Biased variance by channel, without a tape.
+    pub var: Tensor,
+}
+
+impl Tensor {
+    /// `exp(x) / Σ exp(x)` along `axis`.
+    ///
+    /// # Errors
+    /// There is no such axis, or the elements are no floats.
+    pub fn softmax(&self, axis: usize) -> Result<Tensor> {
+        self.need_float("softmax")?;
+        self.need_axis("softmax", axis)?;
+        Ok(Tensor::wrap(Dispatch::softmax(self.inner.clone(), axis)))
+    }
+
+    /// `x − log Σ exp(x)` along `axis`.
+    ///
+    /// # Errors
+    /// There is no such axis, or the elements are no floats.
+    pub fn log_softmax(&self, axis: usize) -> Result<Tensor> {
+        self.need_float("log_softmax")?;
+        self.need_axis("log_softmax", axis)?;
+        Ok(Tensor::wrap(Dispatch::log_softmax(self.inner.clone(), axis)))
+    }
+
+    fn check_channels(&self, op: &'static str, vectors: &[&Tensor]) -> Result<()> {
+        self.need_float(op)?;
+        if self.rank() < 2 || self.is_empty() {
+            return refuse(op, format!("elements with a channel axis wanted, found {self:?}"));
+        }
+        let channels = self.dim(1)?;
+        for v in vectors {
+            v.need_float(op)?;
+            if v.shape() != [channels] || v.inner_type() != self.inner_type() {
+                return refuse(op, format!("{v:?} does not fit {self:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Normalizes every channel (axis 1) by the batch's own mean and biased variance, then `· weight + bias`.
+    ///
+    /// # Errors
+    /// `weight` and `bias` have not one element a channel.
+    pub fn batch_norm_train(&self, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<BatchNormTrain> {
+        self.check_channels("batch_norm", &[weight, bias])?;
+        let (output, mean, var) =
+            Dispatch::occam_batch_norm(self.inner.clone(), weight.inner.clone(), bias.inner.clone(), eps);
+        Ok(BatchNormTrain {
+            output: Tensor::wrap(output),
+            mean: Tensor::wrap(mean).detach(),
+            var: Tensor::wrap(var).detach(),
+        })
+    }
+
+    /// `x · scale + shift`, channel by channel (axis 1).
+    ///
+    /// # Errors
+    /// `scale` and `shift` have not one element a channel.
+    pub fn channel_affine(&self, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
+        self.check_channels("channel_affine", &[scale, shift])?;
+        Ok(Tensor::wrap(Dispatch::occam_channel_affine(
+            self.inner.clone(),
+            scale.inner.clone(),
+            shift.inner.clone(),
+        )))
+    }
+}

@@ -1,0 +1,132 @@
+//! Changing shapes, picking and joining.
+
+use burn::backend::ops::{FloatTensorOps, IntTensorOps};
+use burn::backend::{Dispatch, Shape};
+
+use occam_graph::Data;
+
+use super::Tensor;
+use crate::Result;
+use crate::error::refuse;
+
+impl Tensor {
+    /// The same elements in row-major order under another shape.
+    ///
+    /// # Errors
+    /// The element counts differ.
+    pub fn reshape(&self, shape: &[usize]) -> Result<Tensor> {
+        if shape.iter().product::<usize>() != self.len() {
+            return refuse("reshape", format!("{self:?} cannot be viewed as {shape:?}"));
+        }
+        let (inner, shape) = (self.inner.clone(), Shape::from(shape.to_vec()));
+        Ok(Tensor::wrap(if self.inner_type().is_float() {
+            Dispatch::float_reshape(inner, shape)
+        } else {
+            Dispatch::int_reshape(inner, shape)
+        }))
+    }
+
+    /// Exchanges two axes.
+    ///
+    /// # Errors
+    /// There is no such axis, or the elements are no floats.
+    pub fn swap_axes(&self, a: usize, b: usize) -> Result<Tensor> {
+        self.need_float("swap_axes")?;
+        self.need_axis("swap_axes", a)?;
+        self.need_axis("swap_axes", b)?;
+        Ok(Tensor::wrap(Dispatch::float_swap_dims(self.inner.clone(), a, b)))
+    }
+
+    /// `y[.., j, ..] = x[.., indices[.., j, ..], ..]` along `axis`, as `torch.gather`.
+    ///
+    /// # Errors
+    /// Ranks differ, `indices` are no integers, or one is outside `0..size`.
+    pub fn gather(&self, axis: usize, indices: &Tensor) -> Result<Tensor> {
+        self.need_float("gather")?;
+        self.need_axis("gather", axis)?;
+        if indices.inner_type().is_float() || indices.rank() != self.rank() {
+            return refuse("gather", format!("indices {indices:?} do not fit {self:?}"));
+        }
+        let size = self.dim(axis)?;
+        let shape = self.shape();
+        let fits = shape.iter().zip(indices.shape()).enumerate().all(|(i, (&d, n))| i == axis || n <= d);
+        if !fits {
+            return refuse("gather", format!("indices {indices:?} do not fit {self:?}"));
+        }
+        let inside = |i: i64| usize::try_from(i).is_ok_and(|i| i < size);
+        let outside = match indices.to_array()?.data() {
+            Data::I64(v) => v.iter().copied().find(|&i| !inside(i)),
+            Data::I32(v) => v.iter().map(|&i| i64::from(i)).find(|&i| !inside(i)),
+            _ => None,
+        };
+        if let Some(i) = outside {
+            return refuse("gather", format!("index {i} is outside 0..{size}"));
+        }
+        Ok(Tensor::wrap(Dispatch::float_gather(axis, self.inner.clone(), indices.inner.clone())))
+    }
+
+    /// `len` elements of `axis` from `start` on.
+    ///
+    /// # Errors
+    /// They reach beyond the axis, or the elements are no floats.
+    pub fn narrow(&self, axis: usize, start: usize, len: usize) -> Result<Tensor> {
+        self.need_float("narrow")?;
+        let size = self.dim(axis)?;
+        let Some(end) = start.checked_add(len).filter(|&e| e <= size) else {
+            return refuse("narrow", format!("{start} + {len} is beyond axis {axis} of {self:?}"));
+        };
+        let slices: Vec<_> = (0..self.rank())
+            .zip(self.shape())
+            .map(|(i, d)| {
+                let (from, to) = if i == axis { (start, end) } else { (0, d) };
+                burn::tensor::Slice::new(from as isize, Some(to as isize), 1)
+            })
+            .collect();
+        Ok(Tensor::wrap(Dispatch::float_slice(self.inner.clone(), &slices)))
+    }
+
+    /// Joins tensors along `axis`.
+    ///
+    /// # Errors
+    /// There is none, or other sizes or types differ.
+    pub fn concat(tensors: &[Tensor], axis: usize) -> Result<Tensor> {
+        let Some(first) = tensors.first() else {
+            return refuse("concat", "nothing to join");
+        };
+        first.need_float("concat")?;
+        first.need_axis("concat", axis)?;
+        for t in tensors {
+            let fits = t.inner_type() == first.inner_type()
+                && t.rank() == first.rank()
+                && (0..t.rank()).all(|i| i == axis || t.shape().get(i) == first.shape().get(i));
+            if !fits {
+                return refuse("concat", format!("{t:?} does not fit {first:?}"));
+            }
+        }
+        let list = tensors.iter().map(|t| t.inner.clone()).collect();
+        Ok(Tensor::wrap(Dispatch::float_cat(list, axis)))
+    }
+
+    /// Index of the largest element along `axis`, which keeps size 1; of equal ones the first.
+    ///
+    /// # Errors
+    /// There is no such axis, or the elements are no floats.
+    pub fn argmax(&self, axis: usize) -> Result<Tensor> {
+        self.need_float("argmax")?;
+        self.need_axis("argmax", axis)?;
+        let plain = self.detach();
+        Ok(Tensor::wrap(Dispatch::float_argmax(plain.inner, axis, burn::tensor::IntDType::I64)))
+    }
+
+    /// Integers as `f32`.
+    ///
+    /// # Errors
+    /// The elements are floats already.
+    pub fn int_to_f32(&self) -> Result<Tensor> {
+        if self.inner_type().is_float() {
+            return refuse("int_to_f32", format!("integers wanted, found {self:?}"));
+        }
+        let inner = self.inner.clone();
+        Ok(Tensor::wrap(Dispatch::int_into_float(inner, burn::tensor::FloatDType::F32)))
+    }
+}

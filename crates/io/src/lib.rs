@@ -1,0 +1,13 @@
+//! Model files: ONNX and safetensors.
+//!
+//! Files are written under a temporary name and renamed when they are whole ([`atomic_write`]); the same input gives
+//! the same bytes. Whatever a file holds, reading it gives a value or an [`Error`] that says what is wrong with it.
+
+mod atomic;
+mod bytes;
+mod error;
+pub mod onnx;
+pub mod safetensors;
+
+pub use atomic::atomic_write;
+pub use error::{Error, Result};

@@ -1,0 +1,157 @@
+//! From a graph to a model.
+
+use indexmap::IndexMap;
+use occam_graph::{Array, Fact, Graph, Node, Value, ValueId, Weights};
+
+use super::facts::Facts;
+use super::names::Plan;
+use super::ops::form;
+use super::proto::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto};
+use super::site::{Site, Target};
+use super::tensor::tensor;
+use crate::{Error, Result};
+
+/// How to write a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportOptions {
+    /// Version of ONNX's operator set, 15 to 23. Higher ones need newer runtimes and give the same nodes.
+    pub opset: i64,
+    /// Name of the graph.
+    pub name: String,
+    /// What the batch size, `N` in graphs, is called.
+    pub batch_name: String,
+    /// Free text for readers of the model; none where empty.
+    pub doc: String,
+    /// Named strings for programs that read the model, in order.
+    pub metadata: IndexMap<String, String>,
+}
+
+impl Default for ExportOptions {
+    fn default() -> Self {
+        Self {
+            opset: 17,
+            name: "occam".into(),
+            batch_name: "batch".into(),
+            doc: String::new(),
+            metadata: IndexMap::new(),
+        }
+    }
+}
+
+/// The model that computes `graph` with `weights`, for inference.
+///
+/// Nodes, inputs and outputs keep their names, initializers are called as the parameters are. Where a node's value is
+/// an output of the graph, it takes the output's name; an `Identity` copies it where it cannot (it is an input, a
+/// parameter, or two outputs). Symbolic sizes become `dim_param`s. Only parameters that a node reads are written, and
+/// weights that the graph lacks, such as `num_batches_tracked`, are not.
+///
+/// # Errors
+/// A parameter is missing among the weights or has another type or shape, an option is out of range, or a name
+/// cannot be written.
+pub fn export(graph: &Graph, weights: &Weights, options: &ExportOptions) -> Result<ModelProto> {
+    let ir_version = ir_version(options.opset)?;
+    if options.name.is_empty() {
+        return Err(Error::Option { option: "name", message: "it must not be empty".into() });
+    }
+    let opset = OperatorSetIdProto { domain: Some(String::new()), version: Some(options.opset) };
+    let metadata = options
+        .metadata
+        .iter()
+        .map(|(key, value)| StringStringEntryProto { key: Some(key.clone()), value: Some(value.clone()) });
+    Ok(ModelProto {
+        ir_version: Some(ir_version),
+        producer_name: Some("occam".into()),
+        producer_version: Some(env!("CARGO_PKG_VERSION").into()),
+        doc_string: (!options.doc.is_empty()).then(|| options.doc.clone()),
+        graph: Some(export_graph(graph, weights, options)?),
+        opset_import: vec![opset],
+        metadata_props: metadata.collect(),
+        ..Default::default()
+    })
+}
+
+/// The first version of the file format that has the operator set; 8 at least, which every current runtime reads.
+fn ir_version(opset: i64) -> Result<i64> {
+    Ok(match opset {
+        15..=18 => 8,
+        19..=20 => 9,
+        21..=22 => 10,
+        23 => 11,
+        _ => {
+            return Err(Error::Option {
+                option: "opset",
+                message: format!("{opset} is not supported; choose one from 15 to 23"),
+            });
+        }
+    })
+}
+
+fn export_graph(graph: &Graph, weights: &Weights, options: &ExportOptions) -> Result<GraphProto> {
+    let facts = Facts::new(&options.batch_name)?;
+    let mut target = Target::default();
+    let plan = Plan::new(graph, &mut target.values)?;
+    for &id in &plan.params {
+        target.initializers.push(initializer(graph.value(id)?, weights)?);
+    }
+    for (_, node) in graph.nodes() {
+        target.node_names.take(&node.name);
+    }
+    let mut value_info = Vec::new();
+    let is_output = |name: &str| graph.outputs().iter().any(|(n, _)| n == name);
+    for id in graph.order()? {
+        let node = graph.node(id)?;
+        form(&node.op).write(&mut site(graph, &plan, node, &mut target)?)?;
+        for &v in &node.outputs {
+            let name = plan.name(v)?;
+            if !is_output(name) {
+                value_info.push(facts.value_info(name, &graph.value(v)?.fact)?);
+            }
+        }
+    }
+    for (output, id) in &plan.copies {
+        let name = target.node_names.fresh(&format!("{output}.identity"));
+        target.push(&name, "Identity", &[plan.name(*id)?], &[output], []);
+    }
+    let info = |name: &str, id: ValueId| facts.value_info(name, &graph.value(id)?.fact);
+    let inputs = graph.inputs().iter().map(|&id| info(plan.name(id)?, id));
+    let outputs = graph.outputs().iter().map(|(name, id)| info(name, *id));
+    Ok(GraphProto {
+        name: Some(options.name.clone()),
+        input: inputs.collect::<Result<_>>()?,
+        output: outputs.collect::<Result<_>>()?,
+        node: target.nodes,
+        initializer: target.initializers,
+        value_info,
+        ..Default::default()
+    })
+}
+
+fn site<'a>(graph: &'a Graph, plan: &'a Plan, node: &'a Node, target: &'a mut Target) -> Result<Site<'a>> {
+    Ok(Site {
+        node,
+        inputs: node.inputs.iter().map(|&v| plan.name(v)).collect::<Result<_>>()?,
+        facts: graph.facts(&node.inputs)?,
+        outputs: node.outputs.iter().map(|&v| plan.name(v)).collect::<Result<_>>()?,
+        target,
+    })
+}
+
+/// The weights of one parameter.
+fn initializer(param: &Value, weights: &Weights) -> Result<TensorProto> {
+    let wanted = || param.fact.to_string();
+    let array = weights
+        .get(&param.name)
+        .ok_or_else(|| Error::MissingWeight { name: param.name.clone(), wanted: wanted() })?;
+    if !param.fact.compatible(&fact_of(array)) {
+        return Err(Error::MismatchedWeight {
+            name: param.name.clone(),
+            wanted: wanted(),
+            found: fact_of(array).to_string(),
+        });
+    }
+    tensor(&param.name, array)
+}
+
+fn fact_of(array: &Array) -> Fact {
+    Fact::new(array.dtype(), array.shape().iter().copied())
+}

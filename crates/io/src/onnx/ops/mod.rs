@@ -1,0 +1,41 @@
+//! The ONNX form of every operator family, under the file name that the family has in `occam-graph`.
+//!
+//! The match in [`form`] has no default: a family without an ONNX form does not compile.
+
+mod activation;
+mod batch_norm;
+mod binary;
+mod concat;
+mod conv;
+mod flatten;
+mod global_avg_pool;
+mod linear;
+mod pool;
+mod softmax;
+
+use occam_graph::Op;
+
+use super::site::Site;
+use crate::Result;
+
+/// A family that ONNX can say.
+pub(super) trait OnnxForm {
+    /// Writes one node of the family.
+    fn write(&self, at: &mut Site<'_>) -> Result<()>;
+}
+
+/// The ONNX form of an operator.
+pub(super) fn form(op: &Op) -> &dyn OnnxForm {
+    match op {
+        Op::Activation(op) => op,
+        Op::BatchNorm(op) => op,
+        Op::Binary(op) => op,
+        Op::Concat(op) => op,
+        Op::Conv(op) => op,
+        Op::Flatten(op) => op,
+        Op::GlobalAvgPool(op) => op,
+        Op::Linear(op) => op,
+        Op::Pool(op) => op,
+        Op::Softmax(op) => op,
+    }
+}

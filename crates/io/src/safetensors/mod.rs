@@ -1,0 +1,47 @@
+//! Weights in [safetensors](https://github.com/huggingface/safetensors) files.
+//!
+//! A file is the length of a header, the header (JSON: name to element type, shape and place) and the elements. The
+//! header's order is the weights' order. The elements lie by falling alignment, and in the weights' order within one
+//! alignment, so that every array can be read where it lies; this is what other writers do, too.
+
+mod header;
+mod read;
+mod write;
+
+pub use read::load;
+pub use write::save;
+
+use occam_graph::DType;
+use safetensors::Dtype;
+
+/// Types that arrays and files both have, as the format calls them.
+const KNOWN: &str = "F32, F64, F16, BF16, I8, U8, I32, I64, BOOL";
+
+fn to_file(dtype: DType) -> Dtype {
+    match dtype {
+        DType::F32 => Dtype::F32,
+        DType::F64 => Dtype::F64,
+        DType::F16 => Dtype::F16,
+        DType::BF16 => Dtype::BF16,
+        DType::I8 => Dtype::I8,
+        DType::U8 => Dtype::U8,
+        DType::I32 => Dtype::I32,
+        DType::I64 => Dtype::I64,
+        DType::Bool => Dtype::BOOL,
+    }
+}
+
+fn from_file(dtype: Dtype) -> Option<DType> {
+    Some(match dtype {
+        Dtype::F32 => DType::F32,
+        Dtype::F64 => DType::F64,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        Dtype::I8 => DType::I8,
+        Dtype::U8 => DType::U8,
+        Dtype::I32 => DType::I32,
+        Dtype::I64 => DType::I64,
+        Dtype::BOOL => DType::Bool,
+        _ => return None,
+    })
+}

@@ -1,0 +1,126 @@
+"""Checks exported models in ONNX's own checker and in ONNX Runtime, against PyTorch.
+
+    cargo run -p occam-io --example export_examples /tmp/occam-onnx
+    python crates/io/tests/check_onnx.py /tmp/occam-onnx
+
+Needs numpy, onnx, onnxruntime, safetensors, torch. What each case computes is written down here a second time, in
+PyTorch, so that the models' own attributes are not trusted.
+"""
+
+import pathlib
+import re
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+
+TOLERANCE = 1e-5
+
+
+def batch_norm(x, w, prefix=""):
+    stats = [w[prefix + k] for k in ("running_mean", "running_var", "weight", "bias")]
+    return F.batch_norm(x, *stats, training=False, eps=1e-5)
+
+
+def small_classifier(x, w):
+    x = F.conv2d(x, w["backbone.conv.weight"], stride=2, padding=1)
+    x = batch_norm(x, w, "backbone.bn.").relu().mean((2, 3))
+    return F.linear(x, w["fc.weight"], w["fc.bias"])
+
+
+def names(x, w):
+    y = x + w["weight"]
+    return y, y, x, w["weight"], y * w["weight"]
+
+
+def pool(x, kind, kernel, stride, padding, ceil):
+    if kind == "max":
+        return F.max_pool2d(x, kernel, stride, padding, ceil_mode=ceil)
+    return F.avg_pool2d(x, kernel, stride, padding, ceil_mode=ceil, count_include_pad=kind == "include")
+
+
+CASES = {
+    "small_classifier": small_classifier,
+    "names": names,
+    "Activation": lambda x, w: x.relu(),
+    "BatchNorm": batch_norm,
+    "Binary": lambda x, w: x + w["other"],
+    "Concat": lambda x, w: torch.cat([x, w["other"]], 0),
+    # Padding 1, 1 above and below, 2, 2 at the sides.
+    "Conv": lambda x, w: F.conv2d(
+        F.pad(x, (2, 2, 1, 1)), w["weight"], w["bias"], stride=(2, 1), dilation=(1, 2), groups=2
+    ),
+    "Flatten": lambda x, w: x.flatten(1),
+    "GlobalAvgPool": lambda x, w: x.mean((2, 3), keepdim=True),
+    "Linear": lambda x, w: F.linear(x, w["weight"], w["bias"]),
+    "Pool": lambda x, w: F.max_pool2d(x, 3, 2, 1),
+    "Softmax": lambda x, w: x.softmax(1),
+    "mul": lambda x, w: x * w["other"],
+    "flatten_2": lambda x, w: x.flatten(2),
+    "flatten_4": lambda x, w: x[..., None],
+    "flatten_free": lambda x, w: x.flatten(2),
+    "linear_4d": lambda x, w: F.linear(x, w["weight"], w["bias"]),
+    "linear_1d": lambda x, w: F.linear(x, w["weight"]),
+    "linear_no_bias": lambda x, w: F.linear(x, w["weight"]),
+    "external": lambda x, w: F.linear(x, w["weight"], w["bias"]),
+    "depthwise": lambda x, w: F.conv2d(F.pad(x, (2, 0, 0, 1)), w["weight"], groups=4),
+}
+
+
+def reference(case):
+    if match := re.fullmatch(r"pool_(\w+)_(\d)_(\d)_(\d)(_ceil)?(_free)?", case):
+        kind, *sizes = match.groups()[:4]
+        return lambda x, w: pool(x, kind, *map(int, sizes), ceil=match[5] is not None)
+    if match := re.fullmatch(r"uneven_(\w+)", case):
+        return lambda x, w: pool(x, match[1], (2, 4), (4, 3), 1, ceil=True)
+    return CASES[case.split("@")[0]]
+
+
+def check(path):
+    onnx.checker.check_model(str(path), full_check=True)
+    model = onnx.load(path)
+    onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    assert model.producer_name == "occam" and model.ir_version >= 8
+    assert [(p.key, p.value) for p in model.metadata_props] == [("case", path.stem)]
+
+    with safe_open(path.with_suffix(".safetensors"), "pt") as file:
+        weights = {k: file.get_tensor(k) for k in file.keys()}
+        assert file.metadata() == {"case": path.stem}
+    x = weights.pop("input")
+    stored = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    for name, tensor in weights.items():
+        assert np.array_equal(stored[name], tensor.numpy()), f"initializer {name} differs"
+
+    wanted = reference(path.stem)(x, weights)
+    wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"input": x.numpy()})
+    assert len(found) == len(wanted)
+    error = 0.0
+    for f, w in zip(found, wanted):
+        assert f.shape == tuple(w.shape), f"shape {f.shape}, PyTorch has {tuple(w.shape)}"
+        error = max(error, float(np.abs(f - w.numpy()).max()))
+    assert error <= TOLERANCE, f"differs from PyTorch by {error:.1e}"
+    return error
+
+
+def main(folder):
+    paths = sorted(pathlib.Path(folder).glob("*.onnx"))
+    failed, largest = 0, 0.0
+    for path in paths:
+        try:
+            largest = max(largest, check(path))
+        except Exception as e:  # every case is reported, whatever goes wrong in it
+            failed += 1
+            print(f"FAILED {path.stem}: {type(e).__name__}: {e}")
+    versions = f"onnx {onnx.__version__}, onnxruntime {ort.__version__}, torch {torch.__version__}"
+    print(f"{len(paths) - failed} of {len(paths)} models passed; largest difference {largest:.1e} ({versions})")
+    return 1 if failed or not paths else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,311 @@
+//! What exported models hold. That runtimes compute the right numbers with them is checked by `check_onnx.py`.
+
+// Clippy takes only functions marked `#[test]` for tests, not what they call.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+
+use indexmap::IndexMap;
+use occam_graph::ops::{Activation, Binary, Flatten, Linear, examples};
+use occam_graph::{Array, Builder, Dim, Fact, Graph, Op, Role, Weights};
+use occam_io::Error;
+use occam_io::onnx::proto::{GraphProto, NodeProto, ValueInfoProto, dimension, type_proto};
+use occam_io::onnx::{
+    ExportOptions, ExternalData, Message, ModelProto, export, read_model, write_model, write_model_with,
+};
+
+/// Weights of which no two elements are equal.
+fn weights(graph: &Graph) -> Weights {
+    let mut next = 0.0;
+    let mut array = |shape: Vec<usize>| {
+        let data = (0..shape.iter().product::<usize>()).map(|_| {
+            next += 0.25;
+            next
+        });
+        Array::from_f32(shape.clone(), data.collect()).unwrap()
+    };
+    graph.params().map(|(_, v)| (v.name.clone(), array(v.fact.known_shape().unwrap()))).collect()
+}
+
+fn exported(graph: &Graph) -> ModelProto {
+    export(graph, &weights(graph), &ExportOptions::default()).unwrap()
+}
+
+fn graph_of(model: &ModelProto) -> &GraphProto {
+    model.graph.as_ref().unwrap()
+}
+
+/// `op(inputs) -> outputs` of every node.
+fn lines(model: &ModelProto) -> Vec<String> {
+    let line = |n: &NodeProto| {
+        format!("{}: {}({}) -> {}", n.name(), n.op_type(), n.input.join(", "), n.output.join(", "))
+    };
+    graph_of(model).node.iter().map(line).collect()
+}
+
+fn shape(info: &ValueInfoProto) -> Vec<String> {
+    let Some(type_proto::Value::TensorType(tensor)) = &info.r#type.as_ref().unwrap().value else {
+        panic!("{info:?} is no tensor")
+    };
+    let dim = |d: &dimension::Dimension| match d.value.as_ref().unwrap() {
+        dimension::Value::DimValue(n) => n.to_string(),
+        dimension::Value::DimParam(s) => s.clone(),
+    };
+    tensor.shape.as_ref().unwrap().dim.iter().map(dim).collect()
+}
+
+#[test]
+fn every_family_is_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in Op::FAMILIES {
+        let graph = examples::of_family(name).unwrap().unwrap();
+        let weights = weights(&graph);
+        let model = export(&graph, &weights, &ExportOptions::default()).unwrap();
+        let path = folder.path().join(format!("{name}.onnx"));
+        write_model(&path, &model).unwrap();
+        assert_eq!(read_model(&path).unwrap(), model, "{name}");
+
+        let proto = graph_of(&model);
+        assert_eq!(proto.node.last().unwrap().name(), "node");
+        assert_eq!(proto.node.last().unwrap().output, ["output"]);
+        assert_eq!(proto.initializer.len(), weights.len());
+        for tensor in &proto.initializer {
+            let array = &weights[tensor.name()];
+            assert_eq!(tensor.raw_data(), array.to_le_bytes());
+            assert!(tensor.dims.iter().map(|&d| d as usize).eq(array.shape().iter().copied()));
+        }
+        assert_eq!(shape(&proto.input[0])[0], "batch");
+    }
+}
+
+#[test]
+fn names_are_the_graphs() {
+    let model = exported(&examples::small_classifier().unwrap());
+    assert_eq!(
+        lines(&model),
+        [
+            "backbone.conv: Conv(input, backbone.conv.weight) -> backbone.conv",
+            "backbone.bn: BatchNormalization(backbone.conv, backbone.bn.weight, backbone.bn.bias, \
+             backbone.bn.running_mean, backbone.bn.running_var) -> backbone.bn",
+            "backbone.relu: Relu(backbone.bn) -> backbone.relu",
+            "pool: GlobalAveragePool(backbone.relu) -> pool",
+            "flatten: Flatten(pool) -> flatten",
+            "fc: Gemm(flatten, fc.weight, fc.bias) -> output",
+        ]
+    );
+    let graph = graph_of(&model);
+    assert_eq!(shape(&graph.output[0]), ["batch", "4"]);
+    let inner: Vec<_> = graph.value_info.iter().map(|v| v.name()).collect();
+    assert_eq!(inner, ["backbone.conv", "backbone.bn", "backbone.relu", "pool", "flatten"]);
+    assert_eq!(shape(&graph.value_info[0]), ["batch", "6", "4", "4"]);
+    assert_eq!((model.ir_version(), model.opset_import[0].version()), (8, 17));
+    assert_eq!(model.producer_name(), "occam");
+}
+
+#[test]
+fn outputs_that_cannot_take_the_name_are_copied() {
+    let mut b = Builder::new();
+    let x = b.input("x", Fact::f32([4usize])).unwrap();
+    let w = b.param("w", &[4], Role::Weight).unwrap();
+    let y = b.op("sum", Binary::Add, &[x, w]).unwrap();
+    let z = b.op("relu", Activation::Relu, &[y]).unwrap();
+    for (name, value) in [("relu", y), ("twice", y), ("same", x), ("constant", w), ("last", z)] {
+        b.output(name, value).unwrap();
+    }
+    assert_eq!(
+        lines(&exported(&b.finish().unwrap())),
+        [
+            "sum: Add(x, w) -> relu",
+            "relu: Relu(relu) -> last",
+            "twice.identity: Identity(relu) -> twice",
+            "same.identity: Identity(x) -> same",
+            "constant.identity: Identity(w) -> constant",
+        ]
+    );
+}
+
+#[test]
+fn an_inner_value_gives_way_to_an_output() {
+    let mut b = Builder::new();
+    let x = b.input("x", Fact::f32([4usize])).unwrap();
+    let y = b.op("y", Activation::Relu, &[x]).unwrap();
+    let other = b.op("y_1", Activation::Relu, &[y]).unwrap();
+    let z = b.op("z", Binary::Add, &[y, other]).unwrap();
+    b.output("y", z).unwrap();
+    assert_eq!(
+        lines(&exported(&b.finish().unwrap())),
+        ["y: Relu(x) -> y_2", "y_1: Relu(y_2) -> y_1", "z: Add(y_2, y_1) -> y"]
+    );
+}
+
+#[test]
+fn names_that_cannot_be_written_are_refused() {
+    for (input, output, wanted) in [("x", "x", "rename the output"), ("x", "", "empty"), ("", "y", "empty")] {
+        let mut graph = Graph::new();
+        let x = graph.add_input(input, Fact::f32([4usize])).unwrap();
+        let y = graph.add_node("n", Activation::Relu.into(), &[x]).unwrap()[0];
+        graph.add_output(output, y).unwrap();
+        let error = export(&graph, &Weights::new(), &ExportOptions::default()).unwrap_err();
+        assert!(matches!(&error, Error::Name { .. }));
+        assert!(error.to_string().contains(wanted), "{error}");
+    }
+}
+
+#[test]
+fn operators_with_other_ranks_take_several_nodes() {
+    let image = || Fact::f32([Dim::symbol("N"), 4.into(), 6.into(), 7.into()]);
+    let mut b = Builder::new();
+    let x = b.input("x", image()).unwrap();
+    let w = b.param("w", &[5, 7], Role::Weight).unwrap();
+    let bias = b.param("b", &[5], Role::Weight).unwrap();
+    let y = b.op("fc", Linear, &[x, w, bias]).unwrap();
+    let z = b.op("flat", Flatten { axis: 2 }, &[y]).unwrap();
+    b.output("z", z).unwrap();
+    let model = exported(&b.finish().unwrap());
+    assert_eq!(
+        lines(&model),
+        [
+            "fc.transpose: Transpose(w) -> fc.transpose",
+            "fc.matmul: MatMul(x, fc.transpose) -> fc.matmul",
+            "fc: Add(fc.matmul, b) -> fc",
+            "flat: Reshape(fc, flat.shape) -> z",
+        ]
+    );
+    let constant = graph_of(&model).initializer.last().unwrap();
+    assert_eq!(constant.raw_data(), [0i64, 0, -1].map(i64::to_le_bytes).concat());
+}
+
+#[test]
+fn weights_that_do_not_fit_are_named() {
+    let graph = examples::small_classifier().unwrap();
+    let mut weights = weights(&graph);
+    weights.insert("backbone.bn.num_batches_tracked".into(), Array::from_i64([], vec![3]).unwrap());
+    let options = ExportOptions::default();
+    let model = export(&graph, &weights, &options).unwrap();
+    assert!(graph_of(&model).initializer.iter().all(|t| !t.name().ends_with("tracked")));
+
+    let wrong = Array::from_i64([4, 6], vec![0; 24]).unwrap();
+    weights.insert("fc.weight".into(), wrong);
+    let error = export(&graph, &weights, &options).unwrap_err().to_string();
+    assert_eq!(error, "parameter `fc.weight` must be f32[4, 6], but the weights have i64[4, 6]");
+    weights.insert("fc.weight".into(), Array::full([6, 4], 0.0));
+    let error = export(&graph, &weights, &options).unwrap_err();
+    assert!(matches!(&error, Error::MismatchedWeight { name, .. } if name == "fc.weight"), "{error}");
+    weights.shift_remove("fc.weight");
+    let error = export(&graph, &weights, &options).unwrap_err();
+    assert!(matches!(&error, Error::MissingWeight { name, .. } if name == "fc.weight"), "{error}");
+}
+
+#[test]
+fn options_are_written_or_refused() {
+    let graph = examples::small_classifier().unwrap();
+    let options = ExportOptions {
+        opset: 21,
+        name: "net".into(),
+        batch_name: "images".into(),
+        doc: "Half the size.".into(),
+        metadata: IndexMap::from([("b".into(), "1".into()), ("a".into(), "2".into())]),
+    };
+    let model = export(&graph, &weights(&graph), &options).unwrap();
+    assert_eq!((model.ir_version(), model.opset_import[0].version()), (10, 21));
+    assert_eq!((graph_of(&model).name(), model.doc_string()), ("net", "Half the size."));
+    assert_eq!(shape(&graph_of(&model).input[0])[0], "images");
+    assert!(model.metadata_props.iter().map(|p| (p.key(), p.value())).eq([("b", "1"), ("a", "2")]));
+
+    let default = ExportOptions::default;
+    for options in [
+        ExportOptions { opset: 9, ..default() },
+        ExportOptions { opset: 99, ..default() },
+        ExportOptions { name: String::new(), ..default() },
+        ExportOptions { batch_name: String::new(), ..default() },
+    ] {
+        let error = export(&graph, &weights(&graph), &options).unwrap_err();
+        assert!(matches!(error, Error::Option { .. }), "{error}");
+    }
+}
+
+#[test]
+fn the_same_model_gives_the_same_bytes() {
+    let bytes = || exported(&examples::small_classifier().unwrap()).encode_to_vec();
+    assert_eq!(bytes(), bytes());
+}
+
+/// A model whose weight is large enough to lie outside, written so.
+fn split(folder: &std::path::Path) -> ModelProto {
+    let mut b = Builder::new();
+    let x = b.input("x", Fact::f32([Dim::symbol("N"), 7.into()])).unwrap();
+    let w = b.param("w", &[500, 7], Role::Weight).unwrap();
+    let v = b.param("v", &[500, 500], Role::Weight).unwrap();
+    let y = b.op("fc", Linear, &[x, w]).unwrap();
+    let z = b.op("fc2", Linear, &[y, v]).unwrap();
+    b.output("z", z).unwrap();
+    let model = exported(&b.finish().unwrap());
+    write_model_with(folder.join("m.onnx"), &model, ExternalData::Always).unwrap();
+    model
+}
+
+#[test]
+fn elements_beside_the_model_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = split(folder.path());
+    let path = folder.path().join("m.onnx");
+    assert!(fs::metadata(&path).unwrap().len() < 1000);
+    assert_eq!(fs::metadata(folder.path().join("m.onnx.data")).unwrap().len(), 16384 + 1_000_000);
+    assert_eq!(read_model(&path).unwrap(), model);
+    // Over a former pair of the same names.
+    split(folder.path());
+    assert_eq!(read_model(&path).unwrap(), model);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn elements_that_are_not_there_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    split(folder.path());
+    let path = folder.path().join("m.onnx");
+    let data = folder.path().join("m.onnx.data");
+    fs::write(&data, [0; 20_000]).unwrap();
+    let error = read_model(&path).unwrap_err().to_string();
+    assert!(error.contains("tensor `v`: its elements should lie at byte 16384"), "{error}");
+    fs::remove_file(&data).unwrap();
+    let error = read_model(&path).unwrap_err();
+    assert!(matches!(&error, Error::Io { path, .. } if *path == data), "{error}");
+
+    let written = ModelProto::decode(fs::read(&path).unwrap().as_slice()).unwrap();
+    let cases = [
+        ("location", "../m.onnx.data", "not beside the model"),
+        ("location", "/etc/passwd", "not beside the model"),
+        ("location", "", "not beside the model"),
+        ("offset", "-1", "its offset `-1` is no number"),
+        ("length", "many", "its length `many` is no number"),
+    ];
+    for (key, value, wanted) in cases {
+        let mut model = written.clone();
+        let tensor = &mut model.graph.as_mut().unwrap().initializer[0];
+        tensor.external_data.iter_mut().find(|e| e.key() == key).unwrap().value = Some(value.into());
+        write_model(&path, &model).unwrap();
+        let error = read_model(&path).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+}
+
+#[test]
+fn files_that_are_no_models_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.onnx");
+    assert!(matches!(read_model(&path).unwrap_err(), Error::Io { .. }));
+    for bytes in [&b""[..], b"not a model", &[0xff; 40]] {
+        fs::write(&path, bytes).unwrap();
+        let error = read_model(&path).unwrap_err();
+        assert!(matches!(&error, Error::Malformed { .. }), "{error}");
+    }
+    let model = exported(&examples::small_classifier().unwrap());
+    let bytes = model.encode_to_vec();
+    for end in (0..bytes.len()).step_by(13) {
+        fs::write(&path, &bytes[..end]).unwrap();
+        // A cut between two fields of the outermost message cannot be told from a shorter model.
+        if let Ok(read) = read_model(&path) {
+            assert_ne!(read, model);
+        }
+    }
+}
