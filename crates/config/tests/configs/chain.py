@@ -1,0 +1,4 @@
+_base_ = './merge.py'
+
+optimizer = dict(lr=0.001)
+hooks = []

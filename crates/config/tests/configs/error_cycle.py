@@ -1,0 +1,1 @@
+_base_ = './error_cycle_2.py'

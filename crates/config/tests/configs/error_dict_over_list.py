@@ -1,0 +1,3 @@
+_base_ = 'settings_base.py'
+
+model = dict(backbone=dict(out_indices=dict(a=1)))

@@ -1,0 +1,3 @@
+_base_ = 'settings_base.py'
+
+schedule = dict(type='Step')

@@ -1,0 +1,4 @@
+_base_ = [
+    'more_base.json',
+    './setings_base.py',
+]

@@ -1,0 +1,3 @@
+_base_ = 'settings_base.py'
+
+a = _base_.model.bakbone

@@ -1,0 +1,2 @@
+_base_ = 'settings_base.py'
+a = '{{_base_.mean}}'.x

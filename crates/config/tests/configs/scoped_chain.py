@@ -1,0 +1,4 @@
+_base_ = 'scoped.py'
+
+teacher = dict(backbone=dict(depth=50))
+default_hooks = dict(checkpoint=dict(interval=10))

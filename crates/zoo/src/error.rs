@@ -1,0 +1,35 @@
+//! What can go wrong while a model is built or used.
+
+/// Why a model was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The config asks for something impossible.
+    #[error(transparent)]
+    Config(#[from] occam_config::Error),
+    /// The parts do not fit together.
+    #[error(transparent)]
+    Graph(#[from] occam_graph::Error),
+    /// A computation failed.
+    #[error(transparent)]
+    Engine(#[from] occam_engine::Error),
+    /// Labels or predictions do not fit the model.
+    #[error("{0}")]
+    Sample(String),
+}
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<Error> for occam_config::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Config(e) => e,
+            other => occam_config::Error::other(other),
+        }
+    }
+}
+
+/// A config error without a place; the registry adds the component's.
+pub(crate) fn refuse<T>(message: impl Into<String>) -> Result<T> {
+    Err(Error::Config(occam_config::Error::new(message.into())))
+}

@@ -1,0 +1,28 @@
+//! Heads: from features to outputs, and from outputs to losses and predictions. One a file.
+
+mod linear_cls;
+
+pub use linear_cls::{ClsTask, LinearClsHead};
+
+use occam_config::{Build, Registry};
+use occam_graph::ValueId;
+
+use crate::{Net, Result, Task};
+
+/// The last part of a model.
+pub trait Head: Send + Sync {
+    /// Adds its layers to the open module and returns the raw outputs, by name.
+    ///
+    /// # Errors
+    /// The features do not fit.
+    fn build(&self, net: &mut Net, features: &[ValueId]) -> Result<Vec<(String, ValueId)>>;
+
+    /// What is done with the outputs.
+    fn into_task(self: Box<Self>) -> Box<dyn Task>;
+}
+
+const TABLE: &[(&str, Build<dyn Head>)] = &[("LinearClsHead", linear_cls::build)];
+
+pub(crate) fn register(registry: &mut Registry) {
+    registry.register_all::<dyn Head>("head", TABLE);
+}

@@ -1,0 +1,30 @@
+//! Architectures as graph builders, under mmcls' names, arguments and state-dict names.
+
+mod backbones;
+mod error;
+mod heads;
+mod init;
+mod losses;
+mod models;
+mod necks;
+mod net;
+mod task;
+
+pub use backbones::{Backbone, ResNet};
+pub use error::{Error, Result};
+pub use heads::{ClsTask, Head, LinearClsHead};
+pub use init::{Init, Inits, initialize};
+pub use losses::{ClsLoss, CrossEntropyLoss};
+pub use models::{Architecture, ImageClassifier, TaskModel};
+pub use necks::{GlobalAveragePooling, Neck};
+pub use net::{Net, NormCfg, Returned};
+pub use task::{Losses, SiteCall, Sites, Task};
+
+/// Makes all components of this crate known.
+pub fn register(registry: &mut occam_config::Registry) {
+    backbones::register(registry);
+    necks::register(registry);
+    heads::register(registry);
+    losses::register(registry);
+    models::register(registry);
+}
