@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use ruff_python_ast::token::TokenKind;
 use ruff_python_ast::{ModModule, Stmt};
 use ruff_python_parser::Parsed;
@@ -11,7 +12,7 @@ use ruff_text_size::Ranged;
 
 use crate::eval::{self, BASE, Budget};
 use crate::template::{self, Filled};
-use crate::{Dict, Error, SourceFile, Span, Value, base, merge, nesting};
+use crate::{Dict, Error, SourceFile, Span, Value, apply_options, base, merge, nesting, options};
 
 /// Keys that mmengine keeps for itself.
 const RESERVED: [&str; 4] = ["filename", "text", "pretty_text", "env_variables"];
@@ -82,6 +83,21 @@ impl Loader {
         self.session().load(path, |session| session.read(path))
     }
 
+    /// Loads a config with overrides from the command line (see [`apply_options`]).
+    ///
+    /// An override of a plain variable, such as `data_root=/data`, already holds while the files are evaluated, so
+    /// that what they compute from the variable follows it. (In mmengine it comes too late for that.)
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load) and [`apply_options`].
+    pub fn load_with_options(&self, path: &Path, options: &[String]) -> Result<Value, Error> {
+        let mut session = self.session();
+        session.presets = options::scalars(options)?;
+        let mut config = session.load(path, |session| session.read(path))?;
+        apply_options(&mut config, options)?;
+        Ok(config)
+    }
+
     /// Loads a config from its text, under a name that decides its format, what its bases are
     /// relative to, and what errors call it.
     ///
@@ -95,7 +111,12 @@ impl Loader {
     }
 
     fn session(&self) -> Session<'_> {
-        Session { loader: self, budget: Budget::new(self.limits.clone()), chain: Vec::new() }
+        Session {
+            loader: self,
+            budget: Budget::new(self.limits.clone()),
+            chain: Vec::new(),
+            presets: IndexMap::new(),
+        }
     }
 }
 
@@ -105,6 +126,8 @@ struct Session<'a> {
     budget: Budget,
     /// The files that are being loaded, each a base of the one before.
     chain: Vec<PathBuf>,
+    /// Values that replace what files give these names.
+    presets: IndexMap<String, Value>,
 }
 
 impl Session<'_> {
@@ -198,7 +221,7 @@ impl Session<'_> {
             }
             None => Dict::new(),
         };
-        let mut outcome = eval::run(file, statements, bases, &self.budget)?;
+        let mut outcome = eval::run(file, statements, bases, &self.presets, &self.budget)?;
         outcome.own.remove(DEPRECATION);
         merge::merge(outcome.own, outcome.base)
     }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use ruff_python_ast::Expr;
 
 use crate::eval::{self, Budget};
-use crate::{Error, Key, Kind, Limits, SourceFile, Span, Value, merge, nesting};
+use crate::{Dict, Error, Key, Kind, Limits, SourceFile, Span, Value, merge, nesting};
 
 /// Applies overrides `path=value` in order.
 ///
@@ -30,6 +31,22 @@ pub fn apply_options(config: &mut Value, options: &[String]) -> Result<(), Error
     }
     *config = changed;
     Ok(())
+}
+
+/// The overrides of whole variables by values that are neither dicts nor lists.
+pub(crate) fn scalars(options: &[String]) -> Result<IndexMap<String, Value>, Error> {
+    let mut found = IndexMap::new();
+    for option in options {
+        let mut dict = Value::from(Dict::new());
+        apply(&mut dict, option)?;
+        for (key, value) in dict.as_dict().into_iter().flat_map(Dict::iter) {
+            let plain = !matches!(value.kind, Kind::Dict(_) | Kind::List(_) | Kind::Tuple(_));
+            if let (true, Some(name)) = (plain, key.as_str()) {
+                found.insert(name.to_owned(), value.clone());
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn apply(config: &mut Value, option: &str) -> Result<(), Error> {
@@ -272,5 +289,19 @@ scheduler = None
             })
             .collect();
         insta::assert_snapshot!(errors.join("\n"));
+    }
+
+    #[test]
+    fn a_variable_is_overridden_before_it_is_used() {
+        let dir = std::env::temp_dir().join(format!("occam-options-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("base.py"), "root = 'a/'\ndata = dict(train=root + 'train', n=1)\n").unwrap();
+        std::fs::write(dir.join("child.py"), "_base_ = 'base.py'\ntest = _base_.root + 'test'\n").unwrap();
+        let options = ["root=b/".to_owned(), "data.n=2".to_owned()];
+        let config = crate::Loader::new().load_with_options(&dir.join("child.py"), &options).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+        let text = |path: &str| config.get(path).unwrap().as_str().unwrap().to_owned();
+        assert_eq!((text("data.train"), text("test"), text("root")), ("b/train".into(), "b/test".into(), "b/".into()));
+        assert_eq!(config.get("data.n").unwrap().as_i64(), Some(2));
     }
 }

@@ -180,6 +180,15 @@ impl Value {
         Ok(())
     }
 
+    /// This config with `changes` merged into it, as one config file is merged into its base: dicts key by key,
+    /// where `_delete_=True` replaces, and all else as it is.
+    ///
+    /// # Errors
+    /// A dict meets something that is none.
+    pub fn merged(self, changes: &Value) -> Result<Value, Error> {
+        crate::merge::merge_value(&Key::from("config"), changes.clone(), self)
+    }
+
     /// The slot called `segment`, made if a dict lacks it. `seen` is the path so far, for errors.
     fn entry(&mut self, segment: &str, seen: &str) -> Result<&mut Value, Error> {
         let span = self.span.clone();

@@ -8,6 +8,8 @@ mod bytes;
 mod error;
 pub mod onnx;
 pub mod safetensors;
+mod tfevents;
 
 pub use atomic::atomic_write;
 pub use error::{Error, Result};
+pub use tfevents::EventWriter;

@@ -46,14 +46,17 @@ pub(crate) struct Outcome {
     pub(crate) base: Dict,
 }
 
-/// Runs the statements of `file` with `base` under the name `_base_`.
+/// Runs the statements of `file` with `base` under the name `_base_`; `presets` replace what the file gives their
+/// names, so that all that follows from it follows from them.
 pub(crate) fn run(
     file: &Arc<SourceFile>,
     statements: &[Stmt],
     base: Dict,
+    presets: &IndexMap<String, Value>,
     budget: &Budget,
 ) -> Result<Outcome, Error> {
     let mut evaluator = Evaluator::new(file, budget);
+    evaluator.presets = Some(presets);
     let Object::Dict(base) = convert::from_dict(base) else {
         return Err(Error::new("the bases do not make a dict"));
     };
@@ -82,13 +85,15 @@ struct Evaluator<'a> {
     budget: &'a Budget,
     base: Option<Rc<DictObject>>,
     globals: IndexMap<String, Slot>,
+    /// Values that take the place of what the file gives a name.
+    presets: Option<&'a IndexMap<String, Value>>,
     /// The loop variables of the comprehensions that are being evaluated, innermost last.
     locals: Vec<(String, Node)>,
 }
 
 impl<'a> Evaluator<'a> {
     fn new(file: &'a Arc<SourceFile>, budget: &'a Budget) -> Self {
-        Self { file, budget, base: None, globals: IndexMap::new(), locals: Vec::new() }
+        Self { file, budget, base: None, globals: IndexMap::new(), presets: None, locals: Vec::new() }
     }
 
     fn span(&self, range: TextRange) -> Option<Span> {

@@ -3,7 +3,7 @@
 use ruff_python_ast::{Expr, Stmt, StmtAssert, StmtAugAssign};
 
 use super::object::{Node, Object, Slot};
-use super::{BASE, Evaluator, unsupported};
+use super::{BASE, Evaluator, convert, unsupported};
 use crate::{Error, Key};
 
 /// The value of the first `_base_ = ...`; mmengine takes that one and forgets all others.
@@ -106,6 +106,8 @@ impl Evaluator<'_> {
         match target {
             Expr::Name(name) => {
                 let key_span = self.span_of(target);
+                let preset = self.presets.and_then(|presets| presets.get(name.id.as_str()));
+                let node = preset.map_or(node, |value| convert::from_value(value.clone()));
                 self.globals.insert(name.id.to_string(), Slot { key_span, node });
                 Ok(())
             }

@@ -49,10 +49,6 @@ impl Tensor {
         Self { inner }
     }
 
-    pub(crate) fn raw(self) -> DispatchTensor {
-        self.inner
-    }
-
     /// Copies an array to a device.
     ///
     /// # Errors
@@ -244,13 +240,6 @@ impl Tensor {
             return Ok(());
         }
         refuse(op, format!("axis {axis} is beyond {self:?}"))
-    }
-
-    pub(crate) fn need_rank(&self, op: &'static str, rank: usize) -> Result<()> {
-        if self.rank() == rank {
-            return Ok(());
-        }
-        refuse(op, format!("rank {rank} wanted, found {self:?}"))
     }
 }
 

@@ -1,0 +1,80 @@
+//! Arguments that several commands share.
+
+use std::path::{Path, PathBuf};
+
+use occam_config::{Loader, Value};
+use occam_engine::Device;
+
+use crate::diagnostic::Failure;
+
+/// Which config, and what differs from it.
+#[derive(clap::Args)]
+pub struct ConfigArgs {
+    /// The config file (.py or .json)
+    pub config: PathBuf,
+    /// Settings that differ: `optim_wrapper.optimizer.lr=0.01 data_root=/data`
+    #[arg(long, num_args = 1.., value_name = "KEY=VALUE")]
+    pub cfg_options: Vec<String>,
+    /// Folders in which bases such as `mmcls::resnet/x.py` are looked up, after `configs/`; also OCCAM_CONFIG_PATH
+    #[arg(long, value_name = "DIR")]
+    pub config_path: Vec<PathBuf>,
+}
+
+impl ConfigArgs {
+    /// Reads configs along the search path.
+    pub fn loader(&self) -> Loader {
+        let mut roots = vec![PathBuf::from("configs")];
+        roots.extend(self.config_path.iter().cloned());
+        if let Some(list) = std::env::var_os("OCCAM_CONFIG_PATH") {
+            roots.extend(std::env::split_paths(&list));
+        }
+        Loader::new().with_search_path(roots)
+    }
+
+    /// The resolved config.
+    ///
+    /// # Errors
+    /// It is wrong.
+    pub fn load(&self) -> Result<Value, Failure> {
+        Ok(self.loader().load_with_options(&self.config, &self.cfg_options)?)
+    }
+
+    /// Where results go: `given`, else the config's `work_dir`, else `work_dirs/<name of the config>`.
+    pub fn work_dir(&self, given: Option<&Path>, config: &Value) -> PathBuf {
+        if let Some(dir) = given {
+            return dir.to_owned();
+        }
+        if let Some(dir) = config.get("work_dir").and_then(Value::as_str) {
+            return dir.into();
+        }
+        let stem = self.config.file_stem().map_or_else(|| "run".into(), |s| s.to_string_lossy().into_owned());
+        Path::new("work_dirs").join(stem)
+    }
+}
+
+/// Where to compute.
+#[derive(clap::Args)]
+pub struct DeviceArgs {
+    /// Device to compute on
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+}
+
+impl DeviceArgs {
+    /// The device.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn device(&self) -> Result<Device, Failure> {
+        Ok(self.device.parse()?)
+    }
+}
+
+/// `--shape 3,224,224`.
+pub fn parse_shape(text: &str) -> Result<[usize; 3], String> {
+    let sizes: Result<Vec<usize>, _> = text.split([',', 'x']).map(|s| s.trim().parse()).collect();
+    match sizes.as_deref() {
+        Ok([c, h, w]) if *c > 0 && *h > 0 && *w > 0 => Ok([*c, *h, *w]),
+        _ => Err("three sizes are wanted: channels,height,width, such as 3,224,224".into()),
+    }
+}

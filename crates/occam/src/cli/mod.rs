@@ -1,0 +1,59 @@
+//! Commands and their arguments. One a file.
+
+mod common;
+mod compress;
+mod config;
+mod export;
+mod inspect;
+mod test;
+mod train;
+
+use clap::{Parser, Subcommand};
+
+use crate::diagnostic::Failure;
+
+/// Result of a command.
+pub type Outcome = Result<(), Failure>;
+
+/// Makes trained vision models smaller and faster, and proves it.
+#[derive(Parser)]
+#[command(name = "occam", version, max_term_width = 100)]
+#[command(after_help = "Examples:\n  \
+    occam compress configs/quickstart.py\n  \
+    occam train configs/fashion_mnist/resnet20.py --work-dir work_dirs/resnet20\n  \
+    occam inspect configs/fashion_mnist/resnet20.py\n\n\
+    Every command has its own examples: occam train --help")]
+pub struct Cli {
+    /// Tell everything as JSON, one object a line, on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Compress(compress::Args),
+    Train(train::Args),
+    Test(test::Args),
+    Export(export::Args),
+    Inspect(inspect::Args),
+    Config(config::Args),
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// The command failed; its message is for the user.
+    pub fn run(self) -> Outcome {
+        match self.command {
+            Command::Compress(args) => args.run(self.json),
+            Command::Train(args) => args.run(self.json),
+            Command::Test(args) => args.run(self.json),
+            Command::Export(args) => args.run(self.json),
+            Command::Inspect(args) => args.run(self.json),
+            Command::Config(args) => args.run(self.json),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! `occam test`
+
+use std::path::PathBuf;
+
+use occam_train::{Resume, RunOptions, Runner};
+use serde_json::json;
+
+use super::Outcome;
+use super::common::{ConfigArgs, DeviceArgs};
+use crate::console;
+
+/// Measure a checkpoint on the test data
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    occam test configs/fashion_mnist/resnet20.py work_dirs/resnet20/epoch_12.safetensors")]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The checkpoint, or weights alone (.safetensors)
+    checkpoint: PathBuf,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+impl Args {
+    pub fn run(self, json: bool) -> Outcome {
+        let config = self.config.load()?;
+        let registry = occam::registry();
+        let loader = self.config.loader();
+        let options = RunOptions {
+            registry: &registry,
+            loader: &loader,
+            work_dir: Some(self.config.work_dir(None, &config)),
+            seed: None,
+            device: self.device.device()?,
+            resume: Resume::No,
+            reporter: console::reporter(json),
+        };
+        let mut runner = Runner::for_testing(&config, options)?;
+        runner.load_weights(&self.checkpoint)?;
+        let metrics = runner.test()?;
+        if json {
+            console::print_json(&json!({ "event": "result", "metrics": metrics }));
+        } else {
+            for (name, value) in &metrics {
+                console::print_line(&format!("{name}: {value:.4}"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! `occam train`
+
+use std::path::PathBuf;
+
+use occam_train::{Resume, RunOptions, Runner};
+use serde_json::json;
+
+use super::Outcome;
+use super::common::{ConfigArgs, DeviceArgs};
+use crate::console;
+
+/// Train what a config describes
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    occam train configs/fashion_mnist/resnet20.py\n  \
+    occam train configs/fashion_mnist/resnet20.py --work-dir w --cfg-options train_cfg.max_epochs=1\n  \
+    occam train configs/fashion_mnist/resnet20.py --work-dir w --resume\n\n\
+    The work directory holds the resolved config, log.jsonl, tensorboard/, and checkpoints.")]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Where results go [default: work_dirs/<name of the config>]
+    #[arg(long, value_name = "DIR")]
+    work_dir: Option<PathBuf>,
+    /// Go on from a checkpoint, or from the last one of the work directory
+    #[arg(long, num_args = 0..=1, value_name = "CHECKPOINT", default_missing_value = "auto")]
+    resume: Option<String>,
+    /// Seed instead of the config's
+    #[arg(long)]
+    seed: Option<u64>,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+impl Args {
+    pub fn run(self, json: bool) -> Outcome {
+        let config = self.config.load()?;
+        let registry = occam::registry();
+        let loader = self.config.loader();
+        let work_dir = self.config.work_dir(self.work_dir.as_deref(), &config);
+        let resume = match self.resume.as_deref() {
+            None => Resume::No,
+            Some("auto") => Resume::Auto,
+            Some(path) => Resume::From(path.into()),
+        };
+        let options = RunOptions {
+            registry: &registry,
+            loader: &loader,
+            work_dir: Some(work_dir.clone()),
+            seed: self.seed,
+            device: self.device.device()?,
+            resume,
+            reporter: console::reporter(json),
+        };
+        let metrics = Runner::from_config(&config, options)?.train()?;
+        if json {
+            console::print_json(&json!({ "event": "result", "work_dir": work_dir, "metrics": metrics }));
+        } else {
+            for (name, value) in &metrics {
+                console::print_line(&format!("{name}: {value:.2}"));
+            }
+            console::print_line(&format!("results are in {}", work_dir.display()));
+        }
+        Ok(())
+    }
+}

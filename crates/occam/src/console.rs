@@ -1,0 +1,178 @@
+//! What people and machines see while a command runs.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indexmap::IndexMap;
+use indicatif::{ProgressBar, ProgressStyle};
+use miette::GraphicalReportHandler;
+use occam_train::reporter::{Progress, Reporter};
+use serde_json::json;
+
+use crate::diagnostic::Failure;
+
+/// Shows an error: with the lines it is about on a terminal and when piped, as one JSON line for machines.
+pub fn report_error(error: &Failure, json: bool) {
+    if json {
+        print_json(&error.to_json());
+        return;
+    }
+    let theme = if std::io::stderr().is_terminal() {
+        miette::GraphicalTheme::unicode()
+    } else {
+        miette::GraphicalTheme::unicode_nocolor()
+    };
+    let mut text = String::new();
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
+    if handler.render_report(&mut text, error).is_err() {
+        text = format!("{error}\n");
+    }
+    let mut stderr = std::io::stderr().lock();
+    // Where even stderr is gone there is nobody to tell.
+    let _ = write!(stderr, "Error: {}", text.trim_start_matches('\n'));
+}
+
+/// One line of JSON on standard output.
+pub fn print_json(value: &serde_json::Value) {
+    print_line(&value.to_string());
+}
+
+/// One line on standard output; a closed pipe ends the program quietly, as of any filter.
+pub fn print_line(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    if writeln!(stdout, "{text}").and_then(|()| stdout.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// The reporter that fits where output goes.
+pub fn reporter(json: bool) -> Box<dyn Reporter> {
+    if json {
+        Box::new(Json)
+    } else if std::io::stderr().is_terminal() {
+        Box::new(Bars { bar: None, stage: String::new() })
+    } else {
+        Box::new(Lines { last: None, stage: String::new(), started: Instant::now(), first: 0 })
+    }
+}
+
+fn figures(values: &IndexMap<String, f64>) -> String {
+    let number = |v: f64| if v != 0.0 && v.abs() < 1e-3 { format!("{v:.2e}") } else { format!("{v:.4}") };
+    values.iter().map(|(name, v)| format!("{name} {}", number(*v))).collect::<Vec<_>>().join("  ")
+}
+
+/// A progress bar with rate, time left and loss; logs go above it.
+struct Bars {
+    bar: Option<ProgressBar>,
+    stage: String,
+}
+
+impl Bars {
+    fn print(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
+    }
+}
+
+impl Reporter for Bars {
+    fn progress(&mut self, p: &Progress<'_>) {
+        if self.bar.is_none() || self.stage != p.stage {
+            self.finished();
+            let template = "{prefix:>6} [{bar:30}] {pos}/{len}  {per_sec}  {eta} left  {msg}";
+            let style = ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("=> ");
+            let bar = ProgressBar::new(p.total).with_style(style).with_prefix(p.stage.to_owned());
+            // Steps of an earlier run must not count into the rate.
+            bar.set_position(p.done.saturating_sub(1));
+            bar.reset_eta();
+            self.stage = p.stage.to_owned();
+            self.bar = Some(bar);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(p.done);
+            if let Some(loss) = p.loss {
+                bar.set_message(format!("loss {loss:.4}"));
+            }
+        }
+    }
+
+    fn finished(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn scalars(&mut self, stage: &str, at: &str, values: &IndexMap<String, f64>) {
+        // The bar tells what the training log does.
+        if stage != "train" {
+            self.print(&format!("{stage} ({at}): {}", figures(values)));
+        }
+    }
+
+    fn message(&mut self, text: &str) {
+        self.print(text);
+    }
+}
+
+/// Plain lines, at most one every few seconds.
+struct Lines {
+    last: Option<Instant>,
+    stage: String,
+    started: Instant,
+    first: u64,
+}
+
+const QUIET: Duration = Duration::from_secs(10);
+
+impl Reporter for Lines {
+    fn progress(&mut self, p: &Progress<'_>) {
+        let now = Instant::now();
+        if self.stage != p.stage || p.done <= 1 {
+            self.stage = p.stage.to_owned();
+            self.started = now;
+            self.first = p.done;
+            self.last = Some(now);
+            return;
+        }
+        if self.last.is_some_and(|last| now - last < QUIET) {
+            return;
+        }
+        self.last = Some(now);
+        let seconds = (now - self.started).as_secs_f64();
+        let rate = p.done.saturating_sub(self.first) as f64 / seconds.max(1e-9);
+        let left = p.total.saturating_sub(p.done) as f64 / rate.max(1e-9);
+        let loss = p.loss.map(|l| format!(", loss {l:.4}")).unwrap_or_default();
+        eprintln!("{}: {}/{}, {rate:.1}/s, {left:.0} s left{loss}", p.stage, p.done, p.total);
+    }
+
+    fn finished(&mut self) {
+        self.last = None;
+        self.stage.clear();
+    }
+
+    fn scalars(&mut self, stage: &str, at: &str, values: &IndexMap<String, f64>) {
+        if stage != "train" {
+            eprintln!("{stage} ({at}): {}", figures(values));
+        }
+    }
+
+    fn message(&mut self, text: &str) {
+        eprintln!("{text}");
+    }
+}
+
+/// One JSON object a line on standard output.
+struct Json;
+
+impl Reporter for Json {
+    fn scalars(&mut self, stage: &str, at: &str, values: &IndexMap<String, f64>) {
+        print_json(&json!({ "event": stage, "at": at, "values": values }));
+    }
+
+    fn message(&mut self, text: &str) {
+        print_json(&json!({ "event": "message", "text": text }));
+    }
+}

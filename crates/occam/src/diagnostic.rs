@@ -1,0 +1,103 @@
+//! Errors as people see them: what, where, and what to do.
+
+use std::fmt;
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+
+/// An error of any crate, with the lines of config it is about.
+pub struct Failure {
+    message: String,
+    help: Option<String>,
+    label: Option<LabeledSpan>,
+    source: Option<NamedSource<String>>,
+    location: Option<String>,
+}
+
+impl Failure {
+    /// An error that is about no config.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), help: None, label: None, source: None, location: None }
+    }
+
+    /// With advice.
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// For machines.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "event": "error",
+            "message": self.message,
+            "location": self.location,
+            "help": self.help,
+        })
+    }
+}
+
+impl From<occam_config::Error> for Failure {
+    fn from(error: occam_config::Error) -> Self {
+        let mut message = error.message().to_owned();
+        for context in error.context() {
+            message.push_str(&format!("\n  {context}"));
+        }
+        let span = error.span();
+        Self {
+            message,
+            help: error.help().map(str::to_owned),
+            label: span.map(|s| LabeledSpan::underline((s.offset, s.len.max(1)))),
+            source: span.map(|s| {
+                NamedSource::new(s.file.path().display().to_string(), s.file.text().to_owned())
+                    .with_language("Python")
+            }),
+            location: span.map(ToString::to_string),
+        }
+    }
+}
+
+impl From<occam_train::Error> for Failure {
+    fn from(error: occam_train::Error) -> Self {
+        occam_config::Error::from(error).into()
+    }
+}
+
+impl From<occam_engine::Error> for Failure {
+    fn from(error: occam_engine::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<occam_graph::Error> for Failure {
+    fn from(error: occam_graph::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Diagnostic for Failure {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|h| Box::new(h) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|s| s as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        self.label.clone().map(|l| Box::new(std::iter::once(l)) as Box<dyn Iterator<Item = LabeledSpan>>)
+    }
+}

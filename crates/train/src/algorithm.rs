@@ -1,0 +1,183 @@
+//! What a training step does.
+
+use indexmap::IndexMap;
+use occam_config::{Registry, Value};
+use occam_data::{Batch, Seed};
+use occam_engine::{Device, Mode, Request, Tensor, collect};
+use occam_zoo::{Architecture, Losses, Sites, TaskModel};
+
+use crate::{Error, GradientMap, Model, Result};
+
+/// Where a step stands in the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepContext {
+    /// Epochs finished.
+    pub epoch: u64,
+    /// Iterations finished.
+    pub iter: u64,
+    /// Seed of the run; a step that draws takes a stream of its own, named by purpose and `iter`.
+    pub seed: Seed,
+}
+
+/// What a training step gives: the runner steps the optimizer.
+#[derive(Debug, Clone, Default)]
+pub struct Step {
+    /// Scalars to log.
+    pub losses: IndexMap<String, f32>,
+    /// Gradients by full parameter name (see [`Algorithm::models`]).
+    pub gradients: GradientMap,
+}
+
+/// A way to train: what is computed from a batch.
+///
+/// An algorithm never steps an optimizer itself and knows nothing of distribution.
+pub trait Algorithm: Send {
+    /// Computes losses and gradients of one batch, and updates buffers.
+    ///
+    /// # Errors
+    /// The batch does not fit, or a loss is no number.
+    fn train_step(&mut self, batch: &Batch, context: &StepContext) -> Result<Step>;
+
+    /// The model that is evaluated and exported.
+    fn architecture(&self) -> &Model;
+
+    /// All models by the prefix of their parameters in checkpoints, such as `""`, or `"architecture."` and
+    /// `"teacher."`. The one with trainable parameters comes first.
+    fn models(&self) -> Vec<(&'static str, &Model)>;
+
+    /// As [`Algorithm::models`].
+    fn models_mut(&mut self) -> Vec<(&'static str, &mut Model)>;
+
+    /// Whether a model is left out of checkpoints and of what must be loaded, since it never changes and can be
+    /// made anew from its own checkpoint.
+    fn is_frozen(&self, prefix: &str) -> bool {
+        let _ = prefix;
+        false
+    }
+}
+
+/// What the parts of a run are built with.
+pub struct Env<'a> {
+    /// All components.
+    pub registry: &'a Registry,
+    /// Reads the configs that `cfg_path` names.
+    pub loader: &'a occam_config::Loader,
+    /// Seed of first values.
+    pub seed: Seed,
+    /// Where models run.
+    pub device: Device,
+}
+
+/// The config of an algorithm.
+pub trait AlgorithmConfig {
+    /// Builds it.
+    ///
+    /// # Errors
+    /// Its parts do not fit together, or a checkpoint cannot be read.
+    fn build(self: Box<Self>, env: &Env<'_>) -> Result<Box<dyn Algorithm>>;
+}
+
+impl Env<'_> {
+    /// The task model of a config: `dict(type='ImageClassifier', ..)`, or `dict(cfg_path='mmcls::..',
+    /// pretrained=False)`, which takes `model` of another config file.
+    ///
+    /// # Errors
+    /// The config is wrong.
+    pub fn task_model(&self, value: &Value) -> Result<TaskModel> {
+        let Some(path) = value.get("cfg_path") else {
+            return Ok(self.registry.build::<dyn Architecture>(value)?.build()?);
+        };
+        if value.get("pretrained").and_then(Value::as_bool) == Some(true) {
+            let error = occam_config::Error::new("weights are never downloaded")
+                .at(value.get("pretrained").unwrap_or(value))
+                .with_help("set `pretrained=False` and give a checkpoint, such as `teacher_ckpt`");
+            return Err(error.into());
+        }
+        let Some(name) = path.as_str() else {
+            return Err(occam_config::Error::new("`cfg_path` must be a str").at(path).into());
+        };
+        // A config of one line, so that scoped names are searched for as bases are.
+        let base = format!("_base_ = [{}]\n", Value::from(name).to_python());
+        let config = self.loader.load_str("cfg_path", &base).map_err(|e| e.at(path))?;
+        let model = config
+            .get("model")
+            .ok_or_else(|| occam_config::Error::new(format!("{name} has no `model`")).at(path))?;
+        self.task_model(model)
+    }
+
+    /// The algorithm of a run's `model`: one registered by name, or a task model trained as it is.
+    ///
+    /// # Errors
+    /// The config is wrong.
+    pub fn algorithm(&self, value: &Value) -> Result<Box<dyn Algorithm>> {
+        let known = self.registry.names::<dyn AlgorithmConfig>();
+        if value.type_name().is_some_and(|name| known.contains(&name)) {
+            return self.registry.build::<dyn AlgorithmConfig>(value)?.build(self);
+        }
+        let model = self.task_model(value)?;
+        Ok(Box::new(Plain { model: Model::new(model, self.seed, &self.device)? }))
+    }
+}
+
+/// Sum of the terms that are differentiated.
+///
+/// # Errors
+/// There is none.
+pub fn total(losses: &Losses) -> Result<Tensor> {
+    let mut sum: Option<Tensor> = None;
+    for (_, term) in losses.iter().filter(|(name, _)| name.contains("loss")) {
+        let term = if term.len() == 1 { term.reshape(&[1])? } else { term.mean()? };
+        sum = Some(match sum {
+            Some(sum) => sum.add(&term)?,
+            None => term,
+        });
+    }
+    sum.ok_or_else(|| Error::Other("no term of the loss has `loss` in its name, so nothing would be learned".into()))
+}
+
+/// The values of all terms, which must be numbers.
+///
+/// # Errors
+/// One is not.
+pub fn scalars(losses: &Losses, context: &StepContext) -> Result<IndexMap<String, f32>> {
+    losses
+        .iter()
+        .map(|(name, term)| {
+            let value = term.mean()?.item()?;
+            if value.is_finite() {
+                Ok((name.clone(), value))
+            } else {
+                Err(Error::Diverged { name: name.clone(), value, iter: context.iter + 1 })
+            }
+        })
+        .collect()
+}
+
+/// A task model trained by its own loss.
+struct Plain {
+    model: Model,
+}
+
+impl Algorithm for Plain {
+    fn train_step(&mut self, batch: &Batch, context: &StepContext) -> Result<Step> {
+        let leaves = self.model.params.leaves();
+        let outputs = self.model.forward(&leaves, batch, &Request::new(Mode::Train))?;
+        let losses = self.model.loss(&outputs, batch, &mut Sites::default())?;
+        let values = scalars(&losses, context)?;
+        let gradients = collect(&leaves, &mut total(&losses)?.backward()?);
+        self.model.keep_buffers(&outputs)?;
+        Ok(Step { losses: values, gradients })
+    }
+
+    fn architecture(&self) -> &Model {
+        &self.model
+    }
+
+    fn models(&self) -> Vec<(&'static str, &Model)> {
+        vec![("", &self.model)]
+    }
+
+    fn models_mut(&mut self) -> Vec<(&'static str, &mut Model)> {
+        vec![("", &mut self.model)]
+    }
+}

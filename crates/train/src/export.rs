@@ -1,0 +1,80 @@
+//! From a trained model to an ONNX file.
+
+use std::path::Path;
+
+use indexmap::IndexMap;
+use occam_config::Value;
+use occam_graph::{Dim, Fact, Graph};
+
+use crate::recipe::{Bench, Trained};
+use crate::runner::{Resume, RunOptions, Runner};
+use crate::{Error, Result};
+
+/// How a model is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportOptions {
+    /// ONNX operator set.
+    pub opset: i64,
+    /// Name of the graph in the file.
+    pub name: String,
+    /// Channels, height and width of the images; those of the config's data where none.
+    pub image_size: Option<[usize; 3]>,
+}
+
+/// The run of a training without training it, its weights loaded.
+pub(crate) fn load(bench: &mut Bench<'_>, config: &Value, run: &Trained) -> Result<Runner> {
+    let options = RunOptions {
+        registry: bench.registry,
+        loader: bench.loader,
+        work_dir: Some(bench.work_dir.clone()),
+        seed: Some(run.seed),
+        device: bench.device.clone(),
+        resume: Resume::No,
+        reporter: bench.take_reporter(),
+    };
+    let mut runner = Runner::for_testing(config, options)?;
+    runner.load_weights(&run.checkpoint)?;
+    Ok(runner)
+}
+
+/// The graph for images of one size; the batch stays open.
+///
+/// # Errors
+/// The model cannot take such images.
+pub fn fix_image_size(graph: &Graph, [c, h, w]: [usize; 3]) -> Result<Graph> {
+    let mut graph = graph.clone();
+    for &id in graph.inputs().to_vec().iter() {
+        let fact = graph.value(id)?.fact.clone();
+        if let [n, channels, _, _] = fact.shape.as_slice() {
+            if !channels.may_equal(&c.into()) {
+                return Err(Error::Other(format!("the model takes {channels} channels, the images have {c}")));
+            }
+            let shape = [n.clone(), Dim::Known(c), Dim::Known(h), Dim::Known(w)];
+            graph.set_fact(id, Fact::new(fact.dtype, shape))?;
+        }
+    }
+    graph.infer()?;
+    graph.verify()?;
+    Ok(graph)
+}
+
+/// Writes the architecture of a run with its present weights.
+///
+/// # Errors
+/// The model has no ONNX form in that operator set, or the disk failed.
+pub fn write(runner: &Runner, path: &Path, options: &ExportOptions) -> Result<()> {
+    let model = runner.algorithm().architecture();
+    let size = match options.image_size {
+        Some(size) => size,
+        None => runner.image_size()?,
+    };
+    let graph = fix_image_size(model.graph(), size)?;
+    let onnx = occam_io::onnx::ExportOptions {
+        opset: options.opset,
+        name: options.name.clone(),
+        metadata: IndexMap::new(),
+        ..occam_io::onnx::ExportOptions::default()
+    };
+    let proto = occam_io::onnx::export(&graph, &model.params.to_weights()?, &onnx)?;
+    Ok(occam_io::onnx::write_model(path, &proto)?)
+}

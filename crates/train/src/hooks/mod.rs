@@ -1,0 +1,119 @@
+//! Hooks: what happens around the steps of a run. One a file.
+
+mod checkpoint;
+mod logger;
+mod param_scheduler;
+mod passive;
+
+use occam_config::{Build, Registry, Value};
+
+use crate::evaluate::Metrics;
+use crate::runner::Runner;
+use crate::{Result, Step};
+
+/// Something done at moments of a run. Hooks of a higher priority (a lower number) go first.
+#[allow(unused_variables)]
+pub trait Hook: Send {
+    /// mmengine's number: `VERY_HIGH` 10, `HIGH` 30, `ABOVE_NORMAL` 40, `NORMAL` 50, `BELOW_NORMAL` 60, `LOW` 70,
+    /// `VERY_LOW` 90.
+    fn priority(&self) -> u32 {
+        50
+    }
+
+    /// Before the first step, after resuming.
+    ///
+    /// # Errors
+    /// The hook's own.
+    fn before_train(&mut self, runner: &mut Runner) -> Result<()> {
+        Ok(())
+    }
+
+    /// Before an epoch; [`Runner::epoch`] is its number, from 0.
+    ///
+    /// # Errors
+    /// The hook's own.
+    fn before_train_epoch(&mut self, runner: &mut Runner) -> Result<()> {
+        Ok(())
+    }
+
+    /// After a step; [`Runner::iter`] counts it already.
+    ///
+    /// # Errors
+    /// The hook's own.
+    fn after_train_iter(&mut self, runner: &mut Runner, step: &Step) -> Result<()> {
+        Ok(())
+    }
+
+    /// After an epoch; [`Runner::epoch`] counts it already.
+    ///
+    /// # Errors
+    /// The hook's own.
+    fn after_train_epoch(&mut self, runner: &mut Runner) -> Result<()> {
+        Ok(())
+    }
+
+    /// After a validation.
+    ///
+    /// # Errors
+    /// The hook's own.
+    fn after_val(&mut self, runner: &mut Runner, metrics: &Metrics) -> Result<()> {
+        Ok(())
+    }
+
+    /// After the last step.
+    ///
+    /// # Errors
+    /// The hook's own.
+    fn after_train(&mut self, runner: &mut Runner) -> Result<()> {
+        Ok(())
+    }
+}
+
+const TABLE: &[(&str, Build<dyn Hook>)] = &[
+    ("CheckpointHook", checkpoint::build),
+    ("DistSamplerSeedHook", passive::build),
+    ("IterTimerHook", passive::build),
+    ("LoggerHook", logger::build),
+    ("ParamSchedulerHook", param_scheduler::build),
+    ("RuntimeInfoHook", passive::build),
+    ("VisualizationHook", passive::build_visualization),
+];
+
+pub(crate) fn register(registry: &mut Registry) {
+    registry.register_all::<dyn Hook>("hook", TABLE);
+}
+
+/// The hooks every run has unless its config says otherwise, by mmengine's keys of `default_hooks`.
+const DEFAULTS: &[(&str, &str)] =
+    &[("logger", "LoggerHook"), ("param_scheduler", "ParamSchedulerHook"), ("checkpoint", "CheckpointHook")];
+
+/// Reads `default_hooks` and `custom_hooks`, in order of priority.
+///
+/// # Errors
+/// A hook is unknown or wrongly configured.
+pub fn from_config(
+    default_hooks: Option<&Value>,
+    custom_hooks: Option<&Value>,
+    registry: &Registry,
+) -> Result<Vec<Box<dyn Hook>>> {
+    let mut hooks = Vec::new();
+    let given = default_hooks.and_then(Value::as_dict);
+    for (key, name) in DEFAULTS {
+        if given.is_none_or(|d| d.get(key).is_none()) {
+            let config = occam_config::Loader::new().load_str("default_hooks", &format!("hook = dict(type='{name}')"))?;
+            if let Some(config) = config.get("hook") {
+                hooks.push(registry.build::<dyn Hook>(config)?);
+            }
+        }
+    }
+    for (_, value) in given.into_iter().flat_map(|d| d.iter()) {
+        if !value.is_none() {
+            hooks.push(registry.build::<dyn Hook>(value)?);
+        }
+    }
+    for value in custom_hooks.and_then(Value::as_list).into_iter().flatten() {
+        hooks.push(registry.build::<dyn Hook>(value)?);
+    }
+    hooks.sort_by_key(|h| h.priority());
+    Ok(hooks)
+}

@@ -1,0 +1,34 @@
+//! Moves the learning-rate schedules on.
+
+use occam_config::{Error, Registry, Value};
+use serde::Deserialize;
+
+use super::Hook;
+use crate::runner::Runner;
+use crate::{Result, Step};
+
+/// `ParamSchedulerHook`: schedules by iteration step after every iteration, those by epoch after every epoch.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ParamSchedulerHook {}
+
+pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Hook>, Error> {
+    let hook: ParamSchedulerHook = value.parse()?;
+    Ok(Box::new(hook))
+}
+
+impl Hook for ParamSchedulerHook {
+    fn priority(&self) -> u32 {
+        70
+    }
+
+    fn after_train_iter(&mut self, runner: &mut Runner, _: &Step) -> Result<()> {
+        runner.step_schedules(false);
+        Ok(())
+    }
+
+    fn after_train_epoch(&mut self, runner: &mut Runner) -> Result<()> {
+        runner.step_schedules(true);
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! `log.jsonl` and `tensorboard/`: every scalar of a run.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value, json};
+
+use crate::{Error, Result};
+
+/// Appends one JSON object a line.
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    events: occam_io::EventWriter,
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
+}
+
+impl Journal {
+    /// Opens the logs of a work directory, after what is there already.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn open(work_dir: &Path) -> Result<Self> {
+        let path = work_dir.join("log.jsonl");
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(|source| Error::Io { path: path.clone(), source })?;
+        let suffix = std::process::id().to_string();
+        let events = occam_io::EventWriter::create(&work_dir.join("tensorboard"), &suffix, now())?;
+        Ok(Self { path, file, events })
+    }
+
+    /// Writes the scalars of one moment: a line `{"mode", "epoch", "iter", "time", ..}`, and events called
+    /// `<mode>/<name>`.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn scalars(&mut self, mode: &str, epoch: u64, iter: u64, values: &IndexMap<String, f64>) -> Result<()> {
+        let mut line = Map::new();
+        line.insert("mode".into(), json!(mode));
+        line.insert("epoch".into(), json!(epoch));
+        line.insert("iter".into(), json!(iter));
+        line.insert("time".into(), json!((now() * 1000.0).round() / 1000.0));
+        for (name, v) in values {
+            line.insert(name.clone(), json!(v));
+            let step = i64::try_from(iter).unwrap_or(i64::MAX);
+            self.events.scalar(&format!("{mode}/{name}"), *v as f32, step, now())?;
+        }
+        self.events.flush()?;
+        let mut text = Value::Object(line).to_string();
+        text.push('\n');
+        self.file
+            .write_all(text.as_bytes())
+            .map_err(|source| Error::Io { path: self.path.clone(), source })
+    }
+}

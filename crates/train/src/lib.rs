@@ -1,0 +1,32 @@
+//! Training: algorithms, loops, hooks, the runner and recipes.
+
+pub mod algorithm;
+pub mod checkpoint;
+mod error;
+pub mod evaluate;
+pub mod export;
+pub mod hooks;
+mod journal;
+pub mod loops;
+mod model;
+pub mod optim;
+pub mod recipe;
+pub mod reporter;
+pub mod runner;
+pub mod schedules;
+
+pub use algorithm::{Algorithm, AlgorithmConfig, Env, Step, StepContext, scalars, total};
+pub use error::{Error, Result};
+pub use evaluate::Metrics;
+pub use hooks::Hook;
+pub use model::{GradientMap, Model};
+pub use runner::{Resume, RunOptions, Runner};
+
+/// Makes all components of this crate known.
+pub fn register(registry: &mut occam_config::Registry) {
+    hooks::register(registry);
+    loops::register(registry);
+    optim::register(registry);
+    schedules::register(registry);
+    recipe::register(registry);
+}

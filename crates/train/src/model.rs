@@ -1,0 +1,133 @@
+//! A model with weights on a device.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use occam_data::{Batch, DataSample, Seed};
+use occam_engine::{Bound, Device, Executor, Mode, Outputs, Params, Request, Tensor};
+use occam_graph::{Graph, Weights};
+use occam_zoo::{Losses, Sites, Task, TaskModel};
+
+use crate::{Error, Result};
+
+/// Graph, parameters and task together.
+pub struct Model {
+    executor: Executor,
+    /// The parameters.
+    pub params: Params,
+    task: Arc<dyn Task>,
+    device: Device,
+}
+
+impl Model {
+    /// A model with first values drawn from `seed`.
+    ///
+    /// # Errors
+    /// The model breaks a rule.
+    pub fn new(model: TaskModel, seed: Seed, device: &Device) -> Result<Self> {
+        let weights = occam_zoo::initialize(&model.graph, &model.inits, seed)?;
+        let params = Params::new(&model.graph, &weights, device)?;
+        let executor = Executor::new(Arc::new(model.graph))?;
+        Ok(Self { executor, params, task: model.task.into(), device: device.clone() })
+    }
+
+    /// What it computes.
+    pub fn graph(&self) -> &Arc<Graph> {
+        self.executor.graph()
+    }
+
+    /// What is done with its outputs.
+    pub fn task(&self) -> &dyn Task {
+        &*self.task
+    }
+
+    /// The device it runs on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Mode `tensor`: runs the graph on a batch with the given parameters, which may be leaves of a tape.
+    ///
+    /// # Errors
+    /// The batch does not fit.
+    pub fn forward(&self, params: &Bound, batch: &Batch, request: &Request) -> Result<Outputs> {
+        let input = Tensor::from_array(&batch.inputs, &self.device)?;
+        Ok(self.executor.run(params, &[input], request)?)
+    }
+
+    /// Mode `loss`: loss terms of outputs that [`Model::forward`] gave.
+    ///
+    /// # Errors
+    /// The samples have no fitting labels.
+    pub fn loss(&self, outputs: &Outputs, batch: &Batch, sites: &mut Sites) -> Result<Losses> {
+        Ok(self.task.loss(&outputs.outputs, &batch.samples, sites)?)
+    }
+
+    /// Mode `predict`: the batch's samples with predictions, by the running statistics and without a tape.
+    ///
+    /// # Errors
+    /// The batch does not fit.
+    pub fn predict(&self, batch: &Batch) -> Result<Vec<DataSample>> {
+        let outputs = self.forward(&self.params.constants(), batch, &Request::new(Mode::Eval))?;
+        Ok(self.task.predict(&outputs.outputs, batch.samples.clone())?)
+    }
+
+    /// Keeps the buffers that a run updated.
+    ///
+    /// # Errors
+    /// They are none of this model's.
+    pub fn keep_buffers(&mut self, outputs: &Outputs) -> Result<()> {
+        for (name, tensor) in &outputs.buffers {
+            self.params.set(name, tensor.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Takes over weights by name.
+    ///
+    /// # Errors
+    /// One is missing or has another shape; nothing is changed then. Weights that the model does not have
+    /// are left out.
+    pub fn load(&mut self, weights: &Weights) -> Result<()> {
+        let fit = occam_graph::fit(self.graph(), weights)?;
+        if let Some(message) = misfit(&fit) {
+            return Err(Error::Other(message));
+        }
+        for (name, array) in weights {
+            if self.params.get(name).is_some() {
+                self.params.set(name, Tensor::from_array(array, &self.device)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with a state dict, for people; none where every parameter was found.
+pub(crate) fn misfit(fit: &occam_graph::Fit) -> Option<String> {
+    fn some(list: &[String]) -> String {
+        let mut text = list.iter().take(5).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+        if list.len() > 5 {
+            text.push_str(&format!(" and {} more", list.len() - 5));
+        }
+        text
+    }
+    let mut parts = Vec::new();
+    if !fit.missing.is_empty() {
+        parts.push(format!("missing: {}", some(&fit.missing)));
+    }
+    let shapes: Vec<String> =
+        fit.mismatched.iter().map(|(n, want, found)| format!("{n}: {want} wanted, {found} found")).collect();
+    if !shapes.is_empty() {
+        parts.push(format!("of another shape: {}", some(&shapes)));
+    }
+    if parts.is_empty() {
+        return None;
+    }
+    if !fit.unexpected.is_empty() {
+        parts.push(format!("not of this model: {}", some(&fit.unexpected)));
+    }
+    Some(format!("these weights are of another model ({})", parts.join("; ")))
+}
+
+/// Gradients by full parameter name.
+pub type GradientMap = IndexMap<String, Tensor>;

@@ -1,0 +1,159 @@
+//! The optimizer of a run: `optim_wrapper`.
+
+use indexmap::IndexMap;
+use occam_config::{Build, Registry, Value};
+use occam_engine::optim::{AdamW, Optimizer, Sgd, State};
+use serde::Deserialize;
+
+use crate::error::refuse;
+use crate::{Algorithm, GradientMap, Result};
+
+const TABLE: &[(&str, Build<dyn Optimizer>)] = &[("SGD", sgd), ("AdamW", adamw)];
+
+fn sgd(value: &Value, _: &Registry) -> Result<Box<dyn Optimizer>, occam_config::Error> {
+    let sgd: Sgd = value.parse()?;
+    if sgd.nesterov && (sgd.momentum <= 0.0 || sgd.dampening != 0.0) {
+        return Err(occam_config::Error::new("SGD: nesterov needs a momentum and no dampening"));
+    }
+    Ok(Box::new(sgd))
+}
+
+fn adamw(value: &Value, _: &Registry) -> Result<Box<dyn Optimizer>, occam_config::Error> {
+    let adamw: AdamW = value.parse()?;
+    Ok(Box::new(adamw))
+}
+
+pub(crate) fn register(registry: &mut Registry) {
+    registry.register_all::<dyn Optimizer>("optimizer", TABLE);
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    optimizer: Value,
+    #[serde(default)]
+    clip_grad: Option<ClipGrad>,
+    #[serde(default)]
+    paramwise_cfg: Option<Value>,
+    #[serde(default = "one")]
+    accumulative_counts: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClipGrad {
+    max_norm: f64,
+    #[serde(default = "two")]
+    norm_type: f64,
+}
+
+fn two() -> f64 {
+    2.0
+}
+
+/// Steps an algorithm's parameters.
+///
+/// | key of `optim_wrapper` | |
+/// |---|---|
+/// | `optimizer` | `SGD` or `AdamW` |
+/// | `clip_grad` | `dict(max_norm=..)`: gradients are scaled down where their joint 2-norm is larger |
+pub struct OptimWrapper {
+    optimizer: Box<dyn Optimizer>,
+    clip_grad: Option<ClipGrad>,
+    lr: f64,
+}
+
+impl OptimWrapper {
+    /// Reads `optim_wrapper`.
+    ///
+    /// # Errors
+    /// A key is unknown or of the wrong type.
+    pub fn from_config(value: &Value, registry: &Registry) -> Result<Self> {
+        if let Some(name) = value.type_name()
+            && name != "OptimWrapper"
+        {
+            return Err(occam_config::Error::new(format!("there is no optim_wrapper `{name}`")).at(value).into());
+        }
+        let config: Config = value.parse()?;
+        if let Some(v) = &config.paramwise_cfg {
+            return Err(occam_config::Error::new("`paramwise_cfg` is not supported").at(v).into());
+        }
+        if config.accumulative_counts != 1 {
+            return refuse("optim_wrapper: `accumulative_counts` is not supported");
+        }
+        if let Some(clip) = &config.clip_grad
+            && (clip.norm_type != 2.0 || clip.max_norm.is_nan() || clip.max_norm <= 0.0)
+        {
+            return refuse("clip_grad: `max_norm` must be above 0 and `norm_type` 2");
+        }
+        let optimizer = registry.build::<dyn Optimizer>(&config.optimizer)?;
+        let lr = optimizer.lr();
+        Ok(Self { optimizer, clip_grad: config.clip_grad, lr })
+    }
+
+    /// The learning rate of the next step.
+    pub fn lr(&self) -> f64 {
+        self.lr
+    }
+
+    /// The learning rate that the config asks for.
+    pub fn base_lr(&self) -> f64 {
+        self.optimizer.lr()
+    }
+
+    /// Sets the learning rate of the next step.
+    pub fn set_lr(&mut self, lr: f64) {
+        self.lr = lr;
+    }
+
+    /// Moves the parameters that have a gradient, and returns the gradients' joint norm where it was needed.
+    ///
+    /// # Errors
+    /// A gradient does not fit its parameter.
+    pub fn step(&mut self, algorithm: &mut dyn Algorithm, mut gradients: GradientMap) -> Result<Option<f64>> {
+        let mut norm = None;
+        if let Some(clip) = &self.clip_grad {
+            let mut square = 0.0;
+            for g in gradients.values() {
+                square += f64::from(g.mul(g)?.sum()?.item()?);
+            }
+            let found = f64::sqrt(square);
+            let factor = clip.max_norm / (found + 1e-6);
+            if factor < 1.0 {
+                for g in gradients.values_mut() {
+                    *g = g.scale(factor)?;
+                }
+            }
+            norm = Some(found);
+        }
+        for (prefix, model) in algorithm.models_mut() {
+            let names: Vec<String> =
+                model.params.iter().filter(|(_, p)| p.trainable).map(|(n, _)| n.to_owned()).collect();
+            for name in names {
+                let full = format!("{prefix}{name}");
+                if let (Some(param), Some(grad)) = (model.params.get(&name), gradients.get(&full)) {
+                    let moved = self.optimizer.step(&full, &param.tensor, grad, self.lr)?;
+                    model.params.set(&name, moved)?;
+                }
+            }
+        }
+        Ok(norm)
+    }
+
+    /// The optimizer's own tensors.
+    pub fn state(&self) -> State {
+        self.optimizer.state()
+    }
+
+    /// Continues from a state.
+    ///
+    /// # Errors
+    /// It is of another optimizer.
+    pub fn load_state(&mut self, state: IndexMap<String, occam_engine::Tensor>) -> Result<()> {
+        Ok(self.optimizer.load_state(state)?)
+    }
+}

@@ -1,0 +1,195 @@
+//! Recipes: a list of steps over one data set, from models to a table of figures.
+//!
+//! `recipe = dict(steps=[dict(type='Train', name='teacher', ..), dict(type='Export'), dict(type='Evaluate')])` in a
+//! config; all else in the config is what the steps' runs share.
+
+mod steps;
+mod summary;
+
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use occam_config::{Error as ConfigError, Registry, Value};
+use occam_engine::Device;
+use serde::Deserialize;
+
+use crate::error::refuse;
+use crate::reporter::{Reporter, Silent};
+use crate::{Error, Result};
+
+pub use summary::{ModelFigures, StepRecord, Summary};
+
+/// One step of a recipe.
+pub trait RecipeStep {
+    /// Does the step's work on the bench.
+    ///
+    /// # Errors
+    /// The step's own.
+    fn run(&self, bench: &mut Bench<'_>) -> Result<()>;
+
+    /// What it works on, for people.
+    fn title(&self) -> String;
+}
+
+/// One training of one model with one seed.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// Its seed.
+    pub seed: u64,
+    /// Its last checkpoint.
+    pub checkpoint: PathBuf,
+    /// Its exported file, once there is one.
+    pub onnx: Option<PathBuf>,
+}
+
+/// A model that a step made: one architecture, trained with one seed or several.
+#[derive(Debug, Clone)]
+pub struct Product {
+    /// The run's config.
+    pub config: Value,
+    /// Its trainings, in the order of the seeds.
+    pub runs: Vec<Trained>,
+}
+
+/// What the steps of a recipe share.
+pub struct Bench<'a> {
+    /// The whole config, without `recipe`.
+    pub config: Value,
+    /// All components.
+    pub registry: &'a Registry,
+    /// Reads further configs.
+    pub loader: &'a occam_config::Loader,
+    /// Where results go.
+    pub work_dir: PathBuf,
+    /// Where models run.
+    pub device: Device,
+    /// Whether steps whose results are there are passed over.
+    pub resume: bool,
+    /// Models by name, in the order in which they were made.
+    pub products: IndexMap<String, Product>,
+    /// Figures by model name.
+    pub figures: IndexMap<String, ModelFigures>,
+    reporter: Box<dyn Reporter>,
+}
+
+impl Bench<'_> {
+    /// Tells people a sentence.
+    pub fn message(&mut self, text: &str) {
+        self.reporter.message(text);
+    }
+
+    /// Lends the reporter to a run.
+    pub fn take_reporter(&mut self) -> Box<dyn Reporter> {
+        std::mem::replace(&mut self.reporter, Box::new(Silent))
+    }
+
+    /// Takes the reporter back.
+    pub fn return_reporter(&mut self, reporter: Box<dyn Reporter>) {
+        self.reporter = reporter;
+    }
+
+    /// A model made by an earlier step.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn product(&self, name: &str) -> Result<&Product> {
+        self.products.get(name).ok_or_else(|| {
+            let made = self.products.keys().map(String::as_str);
+            let error = ConfigError::new(format!("no step before this one makes a model called `{name}`"));
+            Error::Config(match occam_config::suggest(name, made) {
+                Some(meant) => error.with_help(format!("did you mean `{meant}`?")),
+                None => error,
+            })
+        })
+    }
+
+    /// A path as the summary tells it: relative to the work directory.
+    pub fn relative(&self, path: &Path) -> String {
+        path.strip_prefix(&self.work_dir).unwrap_or(path).display().to_string()
+    }
+}
+
+/// What a recipe is told beside its config.
+pub struct RecipeOptions<'a> {
+    /// All components.
+    pub registry: &'a Registry,
+    /// Reads further configs.
+    pub loader: &'a occam_config::Loader,
+    /// Where results go.
+    pub work_dir: PathBuf,
+    /// Where models run.
+    pub device: Device,
+    /// Whether to go on where an earlier call stopped.
+    pub resume: bool,
+    /// Who is told.
+    pub reporter: Box<dyn Reporter>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    steps: Vec<Value>,
+}
+
+/// Runs the `recipe` of a config and writes `summary.json` and `config.py` into the work directory.
+///
+/// # Errors
+/// The recipe is wrong, or a step failed.
+pub fn run(config: &Value, options: RecipeOptions<'_>) -> Result<Summary> {
+    let Some(recipe) = config.get("recipe").filter(|v| !v.is_none()) else {
+        let error = ConfigError::new("the config has no `recipe`")
+            .at(config)
+            .with_help("`occam train` runs a config without one; see configs/quickstart.py for a recipe");
+        return Err(error.into());
+    };
+    let parsed: Config = recipe.parse()?;
+    if parsed.steps.is_empty() {
+        return refuse("the recipe has no steps");
+    }
+    let steps: Vec<Box<dyn RecipeStep>> = parsed
+        .steps
+        .iter()
+        .map(|s| options.registry.build::<dyn RecipeStep>(s))
+        .collect::<Result<_, _>>()?;
+    std::fs::create_dir_all(&options.work_dir)
+        .map_err(|source| Error::Io { path: options.work_dir.clone(), source })?;
+    let text = config.to_python();
+    occam_io::atomic_write(options.work_dir.join("config.py"), |f| {
+        std::io::Write::write_all(f, text.as_bytes())
+    })?;
+    let mut shared = config.clone();
+    if let Some(dict) = shared.as_dict_mut() {
+        dict.remove("recipe");
+    }
+    let mut bench = Bench {
+        config: shared,
+        registry: options.registry,
+        loader: options.loader,
+        work_dir: options.work_dir,
+        device: options.device,
+        resume: options.resume,
+        products: IndexMap::new(),
+        figures: IndexMap::new(),
+        reporter: options.reporter,
+    };
+    let mut records = Vec::new();
+    for (i, (step, value)) in steps.iter().zip(&parsed.steps).enumerate() {
+        bench.message(&format!("step {} of {}: {}", i + 1, steps.len(), step.title()));
+        let started = std::time::Instant::now();
+        step.run(&mut bench).map_err(|e| {
+            ConfigError::from(e).at(value).with_context(format!("in step {} ({})", i + 1, step.title()))
+        })?;
+        records.push(StepRecord {
+            kind: value.type_name().unwrap_or_default().to_owned(),
+            name: step.title(),
+            seconds: (started.elapsed().as_secs_f64() * 10.0).round() / 10.0,
+        });
+    }
+    let summary = Summary::of(&bench, records);
+    summary.write(&bench.work_dir)?;
+    Ok(summary)
+}
+
+pub(crate) fn register(registry: &mut Registry) {
+    steps::register(registry);
+}

@@ -1,0 +1,63 @@
+//! Writes models as ONNX files.
+
+use occam_config::{Error, Registry, Value};
+use serde::Deserialize;
+
+use crate::Result;
+use crate::export::{self, ExportOptions};
+use crate::recipe::{Bench, RecipeStep};
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Config {
+    models: Option<Vec<String>>,
+    opset: i64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { models: None, opset: 17 }
+    }
+}
+
+/// `Export`: writes `<name>.onnx` into the work directory, and `<name>_seed_<n>.onnx` for further seeds.
+///
+/// | key | default | |
+/// |---|---|---|
+/// | `models` | all so far | names of models |
+/// | `opset` | 17 | |
+struct Export {
+    config: Config,
+}
+
+pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn RecipeStep>, Error> {
+    let config: Config = value.parse()?;
+    Ok(Box::new(Export { config }))
+}
+
+impl RecipeStep for Export {
+    fn title(&self) -> String {
+        "export".into()
+    }
+
+    fn run(&self, bench: &mut Bench<'_>) -> Result<()> {
+        let names = match &self.config.models {
+            Some(names) => names.clone(),
+            None => bench.products.keys().cloned().collect(),
+        };
+        for name in names {
+            let mut product = bench.product(&name)?.clone();
+            for (i, run) in product.runs.iter_mut().enumerate() {
+                let stem = name.replace(' ', "_");
+                let file = if i == 0 { format!("{stem}.onnx") } else { format!("{stem}_seed_{}.onnx", run.seed) };
+                let path = bench.work_dir.join(file);
+                let loaded = export::load(bench, &product.config, run)?;
+                let options = ExportOptions { opset: self.config.opset, name: name.clone(), image_size: None };
+                export::write(&loaded, &path, &options)?;
+                run.onnx = Some(path);
+            }
+            bench.products.insert(name, product);
+        }
+        Ok(())
+    }
+}
