@@ -19,7 +19,7 @@ teacher = dict(
         stem_channels=16,
         base_channels=16,
         num_stages=3,
-        strides=(1, 2, 2),
+        strides=(2, 2, 2),
         dilations=(1, 1, 1),
         out_indices=(2, )),
     neck=dict(type='GlobalAveragePooling'),

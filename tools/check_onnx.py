@@ -6,8 +6,8 @@
 WORK/summary.json says which models and which test images:
 
     {"models": [{"name": "dense", "file": "dense.onnx", "top1": 88.35}],
-     "dataset": {"images": "t10k-images-idx3-ubyte.gz", "labels": "t10k-labels-idx1-ubyte.gz",
-                 "mean": [72.9], "std": [90.0]}}
+     "dataset": {"type": "FashionMNIST", "data_prefix": "data/fashion-mnist-small", "test_mode": true},
+     "data_preprocessor": {"mean": [72.9], "std": [90.0]}}
 
 `file` is relative to WORK, the paths of the dataset to the current directory; `top1` is in percent, `mean` and `std`
 are of pixels from 0 to 255. Prints a line for every model, with the median latency of one image as information, and
@@ -42,13 +42,14 @@ def read_idx(path, rank):
     return np.frombuffer(raw, np.uint8, offset=4 * (rank + 1)).reshape(shape)
 
 
-def read_dataset(dataset):
+def read_dataset(dataset, preprocessor):
     """Normalized images [N, 1, H, W] and their labels."""
-    images = read_idx(dataset["images"], 3)[:, None]
-    labels = read_idx(dataset["labels"], 1)
+    folder = Path(dataset.get("data_root") or "") / dataset["data_prefix"]
+    images = read_idx(folder / "t10k-images-idx3-ubyte.gz", 3)[:, None]
+    labels = read_idx(folder / "t10k-labels-idx1-ubyte.gz", 1)
     if len(images) != len(labels) or not len(labels):
         sys.exit(f"{len(images)} images, {len(labels)} labels")
-    mean, std = (np.asarray(dataset[key], np.float32).reshape(1, -1, 1, 1) for key in ("mean", "std"))
+    mean, std = (np.asarray(preprocessor[key], np.float32).reshape(1, -1, 1, 1) for key in ("mean", "std"))
     return (images.astype(np.float32) - mean) / std, labels
 
 
@@ -110,7 +111,7 @@ def main():
     summary = json.loads((work / "summary.json").read_text())
     if not summary["models"]:
         sys.exit(f"{work / 'summary.json'}: no models")
-    images, labels = read_dataset(summary["dataset"])
+    images, labels = read_dataset(summary["dataset"], summary["data_preprocessor"])
     print(f"onnxruntime {onnxruntime.__version__}, {len(images)} images")
     results = [check(work, model, images, labels) for model in summary["models"]]
     sys.exit(not all(results))

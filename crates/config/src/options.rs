@@ -301,7 +301,10 @@ scheduler = None
         let config = crate::Loader::new().load_with_options(&dir.join("child.py"), &options).unwrap();
         std::fs::remove_dir_all(&dir).unwrap();
         let text = |path: &str| config.get(path).unwrap().as_str().unwrap().to_owned();
-        assert_eq!((text("data.train"), text("test"), text("root")), ("b/train".into(), "b/test".into(), "b/".into()));
+        assert_eq!(
+            (text("data.train"), text("test"), text("root")),
+            ("b/train".into(), "b/test".into(), "b/".into())
+        );
         assert_eq!(config.get("data.n").unwrap().as_i64(), Some(2));
     }
 }

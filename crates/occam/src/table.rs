@@ -51,7 +51,8 @@ pub fn bytes(n: u64) -> String {
 mod tests {
     #[test]
     fn columns_line_up() {
-        let rows = vec![vec!["a".into(), super::count(1_234_567)], vec!["long name".into(), super::bytes(2048)]];
+        let rows =
+            vec![vec!["a".into(), super::count(1_234_567)], vec!["long name".into(), super::bytes(2048)]];
         insta::assert_snapshot!(super::render(&["model", "size"], &rows), @r"
         model         size
         ---------  -------

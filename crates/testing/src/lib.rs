@@ -156,8 +156,7 @@ mod tests {
                 array.as_f32().unwrap().iter().map(|v| format!("{:08x}", v.to_bits())).collect();
             let wanted: Vec<&str> =
                 row["bits"].as_array().unwrap().iter().map(|b| b.as_str().unwrap()).collect();
-            let wanted: Vec<String> =
-                wanted.iter().map(|b| b.trim_start_matches("0x").to_owned()).collect();
+            let wanted: Vec<String> = wanted.iter().map(|b| b.trim_start_matches("0x").to_owned()).collect();
             assert_eq!(bits, wanted, "{name}");
         }
     }

@@ -48,6 +48,11 @@ pub trait Algorithm: Send {
     /// As [`Algorithm::models`].
     fn models_mut(&mut self) -> Vec<(&'static str, &mut Model)>;
 
+    /// What is allowed but likely not meant; the runner tells people before it trains.
+    fn warnings(&self) -> &[String] {
+        &[]
+    }
+
     /// Whether a model is left out of checkpoints and of what must be loaded, since it never changes and can be
     /// made anew from its own checkpoint.
     fn is_frozen(&self, prefix: &str) -> bool {
@@ -98,7 +103,7 @@ impl Env<'_> {
         };
         // A config of one line, so that scoped names are searched for as bases are.
         let base = format!("_base_ = [{}]\n", Value::from(name).to_python());
-        let config = self.loader.load_str("cfg_path", &base).map_err(|e| e.at(path))?;
+        let config = self.loader.load_str("cfg_path.py", &base).map_err(|e| e.at(path))?;
         let model = config
             .get("model")
             .ok_or_else(|| occam_config::Error::new(format!("{name} has no `model`")).at(path))?;
@@ -132,7 +137,9 @@ pub fn total(losses: &Losses) -> Result<Tensor> {
             None => term,
         });
     }
-    sum.ok_or_else(|| Error::Other("no term of the loss has `loss` in its name, so nothing would be learned".into()))
+    sum.ok_or_else(|| {
+        Error::Other("no term of the loss has `loss` in its name, so nothing would be learned".into())
+    })
 }
 
 /// The values of all terms, which must be numbers.

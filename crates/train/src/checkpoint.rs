@@ -91,10 +91,11 @@ impl Checkpoint {
         let position = match metadata.get("occam") {
             None => None,
             Some(text) => {
-                let position: Position =
-                    serde_json::from_str(text).map_err(|e| refuse(format!("its position is damaged: {e}")))?;
+                let position: Position = serde_json::from_str(text)
+                    .map_err(|e| refuse(format!("its position is damaged: {e}")))?;
                 if position.format != FORMAT {
-                    let message = format!("format {} is not known; this build reads {FORMAT}", position.format);
+                    let message =
+                        format!("format {} is not known; this build reads {FORMAT}", position.format);
                     return Err(refuse(message));
                 }
                 Some(position)
@@ -112,9 +113,9 @@ impl Checkpoint {
     /// # Errors
     /// It holds weights alone.
     pub fn position(&self) -> Result<&Position> {
-        self.position
-            .as_ref()
-            .ok_or_else(|| self.refuse("it holds weights alone and no run can be resumed from it; use `load_from`"))
+        self.position.as_ref().ok_or_else(|| {
+            self.refuse("it holds weights alone and no run can be resumed from it; use `load_from`")
+        })
     }
 
     /// The optimizer's tensors on a device.

@@ -47,7 +47,9 @@ pub fn fix_image_size(graph: &Graph, [c, h, w]: [usize; 3]) -> Result<Graph> {
         let fact = graph.value(id)?.fact.clone();
         if let [n, channels, _, _] = fact.shape.as_slice() {
             if !channels.may_equal(&c.into()) {
-                return Err(Error::Other(format!("the model takes {channels} channels, the images have {c}")));
+                return Err(Error::Other(format!(
+                    "the model takes {channels} channels, the images have {c}"
+                )));
             }
             let shape = [n.clone(), Dim::Known(c), Dim::Known(h), Dim::Known(w)];
             graph.set_fact(id, Fact::new(fact.dtype, shape))?;

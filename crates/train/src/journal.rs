@@ -44,7 +44,13 @@ impl Journal {
     ///
     /// # Errors
     /// The disk failed.
-    pub fn scalars(&mut self, mode: &str, epoch: u64, iter: u64, values: &IndexMap<String, f64>) -> Result<()> {
+    pub fn scalars(
+        &mut self,
+        mode: &str,
+        epoch: u64,
+        iter: u64,
+        values: &IndexMap<String, f64>,
+    ) -> Result<()> {
         let mut line = Map::new();
         line.insert("mode".into(), json!(mode));
         line.insert("epoch".into(), json!(epoch));
@@ -58,8 +64,6 @@ impl Journal {
         self.events.flush()?;
         let mut text = Value::Object(line).to_string();
         text.push('\n');
-        self.file
-            .write_all(text.as_bytes())
-            .map_err(|source| Error::Io { path: self.path.clone(), source })
+        self.file.write_all(text.as_bytes()).map_err(|source| Error::Io { path: self.path.clone(), source })
     }
 }

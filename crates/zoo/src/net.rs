@@ -96,7 +96,14 @@ impl Net {
     ///
     /// # Errors
     /// The input does not fit.
-    pub fn conv2d(&mut self, name: &str, x: ValueId, out: usize, kernel: usize, conv: Conv) -> Result<ValueId> {
+    pub fn conv2d(
+        &mut self,
+        name: &str,
+        x: ValueId,
+        out: usize,
+        kernel: usize,
+        conv: Conv,
+    ) -> Result<ValueId> {
         let channels = self.channels(x)?;
         if conv.groups == 0 || !channels.is_multiple_of(conv.groups) {
             return refuse(format!("{channels} channels cannot be split into {} groups", conv.groups));

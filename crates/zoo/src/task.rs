@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 use occam_data::DataSample;
-use occam_engine::{Device, Tensor};
+use occam_engine::Tensor;
 
 use crate::Result;
 
@@ -25,12 +25,9 @@ pub trait Task: Send + Sync {
     /// Outputs and samples do not fit.
     fn predict(&self, outputs: &[Tensor], samples: Vec<DataSample>) -> Result<Vec<DataSample>>;
 
-    /// The device on which targets are needed.
-    fn device(outputs: &[Tensor]) -> Device
-    where
-        Self: Sized,
-    {
-        outputs.first().map_or_else(Device::cpu, Tensor::device)
+    /// The places at which [`Task::loss`] notes its calls (see [`Sites`]).
+    fn sites(&self) -> &'static [&'static str] {
+        &[]
     }
 }
 

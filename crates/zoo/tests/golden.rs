@@ -51,17 +51,32 @@ fn check(name: &str, config: &str, logits: f64, gradient: f64) {
     let executor = Executor::new(Arc::new(model.graph)).unwrap();
 
     let out = executor.run(&params.constants(), &[input.clone()], &Request::new(Mode::Eval)).unwrap();
-    assert_close("eval logits", &values(&out.outputs[0].to_array().unwrap()), &golden.values("eval.logits"), logits);
+    assert_close(
+        "eval logits",
+        &values(&out.outputs[0].to_array().unwrap()),
+        &golden.values("eval.logits"),
+        logits,
+    );
 
     let leaves = params.leaves();
     let out = executor.run(&leaves, &[input], &Request::new(Mode::Train)).unwrap();
-    assert_close("train logits", &values(&out.outputs[0].to_array().unwrap()), &golden.values("train.logits"), logits);
+    assert_close(
+        "train logits",
+        &values(&out.outputs[0].to_array().unwrap()),
+        &golden.values("train.logits"),
+        logits,
+    );
     let losses = model.task.loss(&out.outputs, &samples, &mut Sites::default()).unwrap();
     assert_close("loss", &[f64::from(losses["loss"].item().unwrap())], &golden.values("train.loss"), 1e-4);
 
     let mut statistics = 0;
     for (key, tensor) in &out.buffers {
-        assert_close(key, &values(&tensor.to_array().unwrap()), &golden.values(&format!("after.{key}")), 1e-5);
+        assert_close(
+            key,
+            &values(&tensor.to_array().unwrap()),
+            &golden.values(&format!("after.{key}")),
+            1e-5,
+        );
         statistics += 1;
     }
     assert_eq!(statistics, golden.keys().filter(|k| k.starts_with("after.")).count());
@@ -81,8 +96,11 @@ fn check(name: &str, config: &str, logits: f64, gradient: f64) {
         assert!(worst <= gradient * scale, "{key}: {worst:.3e} of {scale:.3e}");
         let found = all.iter().map(|g| g * g).sum::<f64>().sqrt();
         assert!((found - norm).abs() <= gradient * norm, "{key}: norm {found} of {norm}");
-        let probe: f64 =
-            all.iter().zip(unit(&format!("probe.{key}"), all.len())).map(|(g, u)| g * f64::from((2.0 * u - 1.0) as f32)).sum();
+        let probe: f64 = all
+            .iter()
+            .zip(unit(&format!("probe.{key}"), all.len()))
+            .map(|(g, u)| g * f64::from((2.0 * u - 1.0) as f32))
+            .sum();
         let wanted = golden.values(&format!("grad_probe.{key}"))[0];
         assert!((probe - wanted).abs() <= gradient * norm, "{key}: probe {probe} of {wanted}");
         compared += 1;

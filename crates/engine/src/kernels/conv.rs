@@ -92,6 +92,36 @@ impl Plan {
             .filter(|&y| y < self.h)
     }
 
+    /// Whether an output row is as wide as an input row and read in steps of 1: then the patches of one tap are the
+    /// whole plane, shifted, but for the columns that wrap around.
+    fn is_shift(&self) -> bool {
+        self.geometry.stride == [1, 1] && self.ow == self.w
+    }
+
+    /// Of a shift by tap `(ky, kx)`: the run of output pixels that read inside the plane, and where in the plane the
+    /// first of them reads.
+    fn shift(&self, ky: usize, kx: usize) -> (usize, usize, usize) {
+        let offset = |tap: usize, axis: usize| {
+            (tap * self.geometry.dilation[axis]) as isize - self.geometry.padding[axis].0 as isize
+        };
+        let by = offset(ky, 0) * self.w as isize + offset(kx, 1);
+        let first = by.min(0).unsigned_abs().min(self.p());
+        let start = by.max(0).unsigned_abs().min(self.h * self.w);
+        let len = (self.h * self.w).saturating_sub(start).min(self.p() - first);
+        (first, first + len, start)
+    }
+
+    /// Zeroes the output columns that tap `kx` reads from outside the image.
+    fn clear_wrapped(&self, rows: &mut [f32], kx: usize) {
+        let (first, end, _) = self.span(kx);
+        if first > 0 || end < self.ow {
+            for row in rows.chunks_exact_mut(self.ow) {
+                row[..first].fill(0.0);
+                row[end..].fill(0.0);
+            }
+        }
+    }
+
     /// Lays out the patches of one group of one image.
     fn columns(&self, image: &[f32], cols: &mut [f32]) {
         let stride = self.geometry.stride[1];
@@ -99,8 +129,16 @@ impl Plan {
         for (r, rows) in cols.chunks_exact_mut(p).enumerate() {
             let (c, tap) = (r / (self.kh * self.kw), r % (self.kh * self.kw));
             let (ky, kx) = (tap / self.kw, tap % self.kw);
-            let (first, end, start) = self.span(kx);
             let plane = &image[c * self.h * w..(c + 1) * self.h * w];
+            if self.is_shift() {
+                let (first, end, start) = self.shift(ky, kx);
+                rows[..first].fill(0.0);
+                rows[first..end].copy_from_slice(&plane[start..start + end - first]);
+                rows[end..].fill(0.0);
+                self.clear_wrapped(rows, kx);
+                continue;
+            }
+            let (first, end, start) = self.span(kx);
             for (oy, out) in rows.chunks_exact_mut(ow).enumerate() {
                 let Some(y) = self.row(oy, ky) else {
                     out.fill(0.0);
@@ -119,15 +157,24 @@ impl Plan {
         }
     }
 
-    /// Adds the patches back onto one group of one image.
-    fn gather(&self, cols: &[f32], image: &mut [f32]) {
+    /// Adds the patches back onto one group of one image; `cols` is used up.
+    fn gather(&self, cols: &mut [f32], image: &mut [f32]) {
         let stride = self.geometry.stride[1];
         let (p, ow, w) = (self.p(), self.ow, self.w);
-        for (r, rows) in cols.chunks_exact(p).enumerate() {
+        for (r, rows) in cols.chunks_exact_mut(p).enumerate() {
             let (c, tap) = (r / (self.kh * self.kw), r % (self.kh * self.kw));
             let (ky, kx) = (tap / self.kw, tap % self.kw);
-            let (first, end, start) = self.span(kx);
             let plane = &mut image[c * self.h * w..(c + 1) * self.h * w];
+            if self.is_shift() {
+                self.clear_wrapped(rows, kx);
+                let (first, end, start) = self.shift(ky, kx);
+                plane[start..start + end - first]
+                    .iter_mut()
+                    .zip(&rows[first..end])
+                    .for_each(|(o, &v)| *o += v);
+                continue;
+            }
+            let (first, end, start) = self.span(kx);
             for (oy, from) in rows.chunks_exact(ow).enumerate() {
                 let Some(y) = self.row(oy, ky) else { continue };
                 let line = &mut plane[y * w..(y + 1) * w];
@@ -290,7 +337,7 @@ fn backward_run(
                 } else {
                     cols.resize(k * p, 0.0);
                     product(&mut cols, a, b, [k, plan.og, p], false, parallelism);
-                    plan.gather(&cols, dx);
+                    plan.gather(&mut cols, dx);
                 }
             }
         }

@@ -58,7 +58,8 @@ impl Args {
         };
         let mut runner = Runner::for_testing(&config, options)?;
         runner.load_weights(&self.checkpoint)?;
-        let name = self.output.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned());
+        let name =
+            self.output.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned());
         let options = ExportOptions { opset: self.opset, name, image_size: self.shape };
         write(&runner, &self.output, &options)?;
         let bytes = std::fs::metadata(&self.output)

@@ -70,8 +70,7 @@ impl Args {
         for (id, c) in &cost.nodes {
             let node = graph.node(*id)?;
             let params = params_of(&graph, &node.inputs, &bindings)?;
-            let shapes: Vec<String> =
-                graph.facts(&node.outputs)?.iter().map(|f| dims(&f.shape)).collect();
+            let shapes: Vec<String> = graph.facts(&node.outputs)?.iter().map(|f| dims(&f.shape)).collect();
             let op = node.op.family().name();
             layers.push(json!({
                 "name": node.name, "op": op, "output": shapes, "macs": c.macs, "params": params,

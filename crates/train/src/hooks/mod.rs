@@ -100,7 +100,8 @@ pub fn from_config(
     let given = default_hooks.and_then(Value::as_dict);
     for (key, name) in DEFAULTS {
         if given.is_none_or(|d| d.get(key).is_none()) {
-            let config = occam_config::Loader::new().load_str("default_hooks", &format!("hook = dict(type='{name}')"))?;
+            let config = occam_config::Loader::new()
+                .load_str("default_hooks", &format!("hook = dict(type='{name}')"))?;
             if let Some(config) = config.get("hook") {
                 hooks.push(registry.build::<dyn Hook>(config)?);
             }

@@ -45,9 +45,9 @@ pub fn train_loop(value: &Value, registry: &Registry) -> Result<Box<dyn TrainLoo
     }
     let mut short = value.clone();
     let by_epoch = match short.as_dict_mut().and_then(|d| d.remove("by_epoch")) {
-        Some(v) => v
-            .as_bool()
-            .ok_or_else(|| occam_config::Error::new("`by_epoch` must be True or False").at(&v))?,
+        Some(v) => {
+            v.as_bool().ok_or_else(|| occam_config::Error::new("`by_epoch` must be True or False").at(&v))?
+        }
         None => true,
     };
     let build = if by_epoch { epoch_based::build } else { iter_based::build };

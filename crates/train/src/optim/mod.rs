@@ -76,7 +76,9 @@ impl OptimWrapper {
         if let Some(name) = value.type_name()
             && name != "OptimWrapper"
         {
-            return Err(occam_config::Error::new(format!("there is no optim_wrapper `{name}`")).at(value).into());
+            return Err(occam_config::Error::new(format!("there is no optim_wrapper `{name}`"))
+                .at(value)
+                .into());
         }
         let config: Config = value.parse()?;
         if let Some(v) = &config.paramwise_cfg {

@@ -146,11 +146,8 @@ pub fn run(config: &Value, options: RecipeOptions<'_>) -> Result<Summary> {
     if parsed.steps.is_empty() {
         return refuse("the recipe has no steps");
     }
-    let steps: Vec<Box<dyn RecipeStep>> = parsed
-        .steps
-        .iter()
-        .map(|s| options.registry.build::<dyn RecipeStep>(s))
-        .collect::<Result<_, _>>()?;
+    let steps: Vec<Box<dyn RecipeStep>> =
+        parsed.steps.iter().map(|s| options.registry.build::<dyn RecipeStep>(s)).collect::<Result<_, _>>()?;
     std::fs::create_dir_all(&options.work_dir)
         .map_err(|source| Error::Io { path: options.work_dir.clone(), source })?;
     let text = config.to_python();

@@ -76,10 +76,9 @@ impl Runner {
         };
         let work_dir = match (&options.work_dir, present(config, "work_dir")) {
             (Some(dir), _) => dir.clone(),
-            (None, Some(v)) => v
-                .as_str()
-                .ok_or_else(|| ConfigError::new("`work_dir` must be a str").at(v))?
-                .into(),
+            (None, Some(v)) => {
+                v.as_str().ok_or_else(|| ConfigError::new("`work_dir` must be a str").at(v))?.into()
+            }
             (None, None) => "work_dirs/run".into(),
         };
         let env = Env { registry, loader: options.loader, seed, device: options.device.clone() };
@@ -100,7 +99,8 @@ impl Runner {
             Some(train_cfg) => {
                 let loader = need(config, "train_dataloader", "`train_cfg`")?;
                 let loader = LoaderConfig::from_value(loader)?.build(registry, preprocessor.clone(), seed)?;
-                let mut optim = OptimWrapper::from_config(need(config, "optim_wrapper", "`train_cfg`")?, registry)?;
+                let mut optim =
+                    OptimWrapper::from_config(need(config, "optim_wrapper", "`train_cfg`")?, registry)?;
                 let train_loop = loops::train_loop(train_cfg, registry)?;
                 let length = train_loop.length(loader.len() as u64);
                 let mut schedules =
@@ -113,11 +113,8 @@ impl Runner {
                 Some(Training { loader, train_loop: Some(train_loop), optim, schedules, length, last_lr })
             }
         };
-        let hooks = hooks::from_config(
-            present(config, "default_hooks"),
-            present(config, "custom_hooks"),
-            registry,
-        )?;
+        let hooks =
+            hooks::from_config(present(config, "default_hooks"), present(config, "custom_hooks"), registry)?;
         let resume = match (options.resume, present(config, "resume")) {
             (Resume::No, Some(v)) => match (v.as_bool(), v.as_str()) {
                 (Some(true), _) => Resume::Auto,
@@ -162,7 +159,9 @@ impl Runner {
     pub fn for_testing(config: &Value, options: RunOptions<'_>) -> Result<Self> {
         let mut config = config.clone();
         if let Some(dict) = config.as_dict_mut() {
-            for key in ["train_cfg", "train_dataloader", "val_dataloader", "val_evaluator", "val_cfg", "load_from"] {
+            for key in
+                ["train_cfg", "train_dataloader", "val_dataloader", "val_evaluator", "val_cfg", "load_from"]
+            {
                 dict.remove(key);
             }
         }

@@ -183,7 +183,8 @@ impl Runner {
         let loader = loader
             .or(self.training.as_ref().map(|t| &t.loader))
             .ok_or_else(|| Error::Other("the config has no data to take the image size from".into()))?;
-        let first = loader.epoch(0, 0).next().ok_or_else(|| Error::Other("the data set is empty".into()))??;
+        let first =
+            loader.epoch(0, 0).next().ok_or_else(|| Error::Other("the data set is empty".into()))??;
         match first.inputs.shape() {
             &[_, c, h, w] => Ok(*self.image_size.get_or_init(|| [c, h, w])),
             other => Err(Error::Other(format!("batches of shape {other:?} are no images"))),
@@ -203,8 +204,13 @@ impl Runner {
     /// The data cannot be read, or does not fit.
     pub fn validate(&mut self) -> Result<Metrics> {
         let Some(val) = &mut self.val else { return Ok(Metrics::new()) };
-        let metrics =
-            val.eval_loop.run(&*self.algorithm, &val.loader, &mut val.evaluator, "val", &mut *self.reporter)?;
+        let metrics = val.eval_loop.run(
+            &*self.algorithm,
+            &val.loader,
+            &mut val.evaluator,
+            "val",
+            &mut *self.reporter,
+        )?;
         self.log("val", &metrics)?;
         self.last_metrics = metrics.clone();
         self.with_hooks(|hook, runner| hook.after_val(runner, &metrics))?;

@@ -25,15 +25,16 @@ impl Runner {
     /// # Errors
     /// The config has no training, a step failed, or the work directory cannot be written.
     pub fn train(&mut self) -> Result<Metrics> {
-        let mut train_loop = self
-            .training
-            .as_mut()
-            .and_then(|t| t.train_loop.take())
-            .ok_or_else(|| Error::Other("the config has no `train_cfg`, so there is nothing to train".into()))?;
+        let mut train_loop = self.training.as_mut().and_then(|t| t.train_loop.take()).ok_or_else(|| {
+            Error::Other("the config has no `train_cfg`, so there is nothing to train".into())
+        })?;
         fs::create_dir_all(&self.work_dir)
             .map_err(|source| Error::Io { path: self.work_dir.clone(), source })?;
         let text = self.config_text.clone();
         occam_io::atomic_write(self.work_dir.join("config.py"), |f| f.write_all(text.as_bytes()))?;
+        for warning in self.algorithm.warnings().to_vec() {
+            self.reporter.message(&format!("warning: {warning}"));
+        }
         self.start()?;
         self.journal = Some(Journal::open(&self.work_dir)?);
         self.with_hooks(|hook, runner| hook.before_train(runner))?;

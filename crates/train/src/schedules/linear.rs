@@ -18,7 +18,8 @@ config! {
 
 impl ParamScheduler for Config {
     fn build(&self, length: Length, base: f64) -> Result<Schedule> {
-        let valid = self.start_factor > 0.0 && self.start_factor <= 1.0 && (0.0..=1.0).contains(&self.end_factor);
+        let valid =
+            self.start_factor > 0.0 && self.start_factor <= 1.0 && (0.0..=1.0).contains(&self.end_factor);
         if !valid {
             return refuse("`start_factor` must be in (0, 1] and `end_factor` in [0, 1]");
         }

@@ -29,12 +29,7 @@ pub(super) struct BlockCfg<'a> {
 
 /// A convolution with equal sides.
 pub(super) fn square(stride: usize, padding: usize, dilation: usize) -> Conv {
-    Conv {
-        stride: [stride; 2],
-        padding: [(padding, padding); 2],
-        dilation: [dilation; 2],
-        groups: 1,
-    }
+    Conv { stride: [stride; 2], padding: [(padding, padding); 2], dilation: [dilation; 2], groups: 1 }
 }
 
 impl BlockCfg<'_> {

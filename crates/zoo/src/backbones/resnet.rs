@@ -133,7 +133,8 @@ fn parse(value: &Value, cifar: bool) -> Result<Box<dyn Backbone>> {
     };
     let stages = config.num_stages;
     if stages == 0 || stages > blocks.len() {
-        let message = format!("num_stages={stages} must be in 1..={} at depth {}", blocks.len(), config.depth);
+        let message =
+            format!("num_stages={stages} must be in 1..={} at depth {}", blocks.len(), config.depth);
         return refuse(message);
     }
     if config.strides.len() != stages || config.dilations.len() != stages {
@@ -191,7 +192,14 @@ impl ResNet {
         net.relu("relu", y)
     }
 
-    fn conv_module(&self, net: &mut Net, name: &str, x: ValueId, out: usize, stride: usize) -> Result<ValueId> {
+    fn conv_module(
+        &self,
+        net: &mut Net,
+        name: &str,
+        x: ValueId,
+        out: usize,
+        stride: usize,
+    ) -> Result<ValueId> {
         net.layer(name, &[x], |net| {
             let y = net.conv2d("conv", x, out, 3, square(stride, 1, 1))?;
             let y = net.norm("bn", y, &self.config.norm_cfg, 1.0)?;

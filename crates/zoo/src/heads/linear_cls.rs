@@ -79,10 +79,11 @@ impl Head for LinearClsHead {
             return refuse("LinearClsHead needs a feature");
         };
         let fact = net.fact(x)?;
-        let fits = fact.rank() == 2
-            && fact.shape.get(1).is_some_and(|d| d.may_equal(&self.in_channels.into()));
+        let fits =
+            fact.rank() == 2 && fact.shape.get(1).is_some_and(|d| d.may_equal(&self.in_channels.into()));
         if !fits {
-            let message = format!("LinearClsHead: in_channels={} does not fit features {fact}", self.in_channels);
+            let message =
+                format!("LinearClsHead: in_channels={} does not fit features {fact}", self.in_channels);
             return refuse(message);
         }
         let y = net.linear("fc", x, [self.in_channels, self.num_classes], 0.01)?;
@@ -137,13 +138,20 @@ fn rank_of(row: &[f32], label: usize) -> usize {
     row.iter().enumerate().filter(|&x| ahead(x)).count()
 }
 
+/// The call of the loss, as in the original: scores and labels in, the loss out.
+const LOSS_MODULE: &str = "head.loss_module";
+
 impl Task for ClsTask {
+    fn sites(&self) -> &'static [&'static str] {
+        &[LOSS_MODULE]
+    }
+
     fn loss(&self, outputs: &[Tensor], samples: &[DataSample], sites: &mut Sites) -> Result<Losses> {
         let score = scores(outputs, samples.len())?;
         let labels = self.labels(samples)?;
         let target = Tensor::from_i64(&[labels.len()], labels.clone(), &score.device())?;
         let loss = self.loss.forward(score, &target, Some(samples.len() as f64))?;
-        sites.note("head.loss_module", &[score, &target], &loss);
+        sites.note(LOSS_MODULE, &[score, &target], &loss);
         let mut losses = Losses::from([("loss".into(), loss)]);
         if self.cal_acc {
             let rows = score.to_f32()?;

@@ -38,7 +38,10 @@ pub struct ImageClassifier {
     data_preprocessor: Option<Value>,
 }
 
-pub(super) fn build(value: &Value, registry: &Registry) -> Result<Box<dyn Architecture>, occam_config::Error> {
+pub(super) fn build(
+    value: &Value,
+    registry: &Registry,
+) -> Result<Box<dyn Architecture>, occam_config::Error> {
     let config: Config = value.parse()?;
     unsupported("pretrained", &config.pretrained)?;
     unsupported("train_cfg", &config.train_cfg)?;
@@ -54,12 +57,8 @@ pub(super) fn build(value: &Value, registry: &Registry) -> Result<Box<dyn Archit
 impl Architecture for ImageClassifier {
     fn build(self: Box<Self>) -> Result<TaskModel> {
         let mut net = Net::new();
-        let shape = [
-            Dim::symbol("N"),
-            Dim::Known(self.backbone.in_channels()),
-            Dim::symbol("H"),
-            Dim::symbol("W"),
-        ];
+        let shape =
+            [Dim::symbol("N"), Dim::Known(self.backbone.in_channels()), Dim::symbol("H"), Dim::symbol("W")];
         let x = net.input("input", Fact::new(DType::F32, shape))?;
         let mut features =
             net.tuple("backbone", &[x], |net| Ok(Returned::Tuple(self.backbone.build(net, x)?)))?;

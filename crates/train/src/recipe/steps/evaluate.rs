@@ -75,7 +75,8 @@ impl Evaluate {
             let metrics = runner.test()?;
             let value = metrics.get(&self.config.metric).copied().ok_or_else(|| {
                 let known: Vec<&str> = metrics.keys().map(String::as_str).collect();
-                let message = format!("test_evaluator gives no `{}`, but {}", self.config.metric, known.join(", "));
+                let message =
+                    format!("test_evaluator gives no `{}`, but {}", self.config.metric, known.join(", "));
                 Error::Config(ConfigError::new(message))
             })?;
             accuracies.push(value);

@@ -49,10 +49,12 @@ impl RecipeStep for Export {
             let mut product = bench.product(&name)?.clone();
             for (i, run) in product.runs.iter_mut().enumerate() {
                 let stem = name.replace(' ', "_");
-                let file = if i == 0 { format!("{stem}.onnx") } else { format!("{stem}_seed_{}.onnx", run.seed) };
+                let file =
+                    if i == 0 { format!("{stem}.onnx") } else { format!("{stem}_seed_{}.onnx", run.seed) };
                 let path = bench.work_dir.join(file);
                 let loaded = export::load(bench, &product.config, run)?;
-                let options = ExportOptions { opset: self.config.opset, name: name.clone(), image_size: None };
+                let options =
+                    ExportOptions { opset: self.config.opset, name: name.clone(), image_size: None };
                 export::write(&loaded, &path, &options)?;
                 run.onnx = Some(path);
             }

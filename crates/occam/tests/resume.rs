@@ -1,0 +1,104 @@
+//! Killed at any moment and resumed, a training ends in the same weights, bit for bit.
+#![allow(missing_docs)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use occam_testing::workspace;
+
+/// A short training that saves often: some 40 iterations in two epochs.
+fn config(dir: &Path, by_epoch: bool, optimizer: &str) -> PathBuf {
+    let root = workspace();
+    let train_cfg = if by_epoch {
+        "dict(by_epoch=True, max_epochs=2, val_interval=2)"
+    } else {
+        "dict(by_epoch=False, max_iters=39, val_interval=20)"
+    };
+    let text = format!(
+        "_base_ = ['{base}/_base_/datasets/fashion_mnist.py', '{base}/_base_/default_runtime.py']\n\
+         model = dict(type='ImageClassifier',\n\
+             backbone=dict(type='ResNet_CIFAR', depth=18, in_channels=1, stem_channels=4, base_channels=4,\n\
+                 num_stages=3, strides=(2, 2, 2), dilations=(1, 1, 1), out_indices=(2, )),\n\
+             neck=dict(type='GlobalAveragePooling'),\n\
+             head=dict(type='LinearClsHead', num_classes=10, in_channels=16))\n\
+         train_dataloader = dict(batch_size=32, dataset=dict(indices=640))\n\
+         val_dataloader = dict(dataset=dict(indices=100))\n\
+         optim_wrapper = dict(optimizer={optimizer}, clip_grad=dict(max_norm=5.0))\n\
+         param_scheduler = [\n\
+             dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=10),\n\
+             dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]\n\
+         train_cfg = {train_cfg}\n\
+         default_hooks = dict(checkpoint=dict(interval=3, by_epoch=False, max_keep_ckpts=2))\n",
+        base = root.join("configs").display()
+    );
+    let path = dir.join("config.py");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn occam(config: &Path, work_dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_occam"));
+    command
+        .current_dir(workspace())
+        .arg("train")
+        .arg(config)
+        .arg("--work-dir")
+        .arg(work_dir)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn final_weights(work_dir: &Path) -> Vec<u8> {
+    let name = std::fs::read_to_string(work_dir.join("last_checkpoint")).unwrap();
+    assert!(name.contains("iter_"), "{name}");
+    std::fs::read(work_dir.join(name.trim())).unwrap()
+}
+
+/// Kills at several moments, each a little after the last, until the training ends by itself.
+fn survives(by_epoch: bool, optimizer: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), by_epoch, optimizer);
+    let whole = dir.path().join("whole");
+    let started = Instant::now();
+    let output = occam(&config, &whole).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let took = started.elapsed();
+    let broken = dir.path().join("broken");
+    let mut kills = 0;
+    // Fractions of an uninterrupted run without any pattern that the checkpoints share.
+    for fraction in [0.31, 0.47, 0.23, 0.58, 0.41] {
+        let mut child = occam(&config, &broken).arg("--resume").spawn().unwrap();
+        let end = Instant::now() + took.mul_f64(fraction);
+        while Instant::now() < end && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+    }
+    assert!(kills >= 2, "the training ended before it could be killed twice");
+    let output = occam(&config, &broken).arg("--resume").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(final_weights(&whole), final_weights(&broken));
+    let leftovers: Vec<_> = std::fs::read_dir(&broken)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|n| n.ends_with(".safetensors"))
+        .collect();
+    assert!(leftovers.len() <= 3, "{leftovers:?}");
+}
+
+#[test]
+fn epoch_based_training_survives_kills() {
+    survives(true, "dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True)");
+}
+
+#[test]
+fn iteration_based_training_survives_kills() {
+    survives(false, "dict(type='AdamW', lr=0.001, weight_decay=0.05)");
+}
