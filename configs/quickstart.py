@@ -2,7 +2,7 @@
 #
 #     cargo run --release -- compress configs/quickstart.py
 #
-# A ResNet-20 is trained; then a network with a tenth of its cost, once by the labels alone and once by the labels and
+# A residual network is trained; then one with a quarter of its cost, once by the labels alone and once by the labels and
 # the teacher's predictions (Hinton et al., 2015), each with the same three seeds.
 _base_ = [
     './_base_/datasets/fashion_mnist.py',
@@ -14,7 +14,7 @@ teacher = dict(
     type='ImageClassifier',
     backbone=dict(
         type='ResNet_CIFAR',
-        depth=20,
+        depth=18,
         in_channels=1,
         stem_channels=16,
         base_channels=16,
@@ -51,14 +51,14 @@ param_scheduler = dict(
     by_epoch=True,
     convert_to_iter_based=True)
 
-train_cfg = dict(by_epoch=True, max_epochs=12, val_interval=12)
+train_cfg = dict(by_epoch=True, max_epochs=8, val_interval=8)
 
 recipe = dict(steps=[
     dict(
         type='Train',
         name='teacher',
         model=teacher,
-        cfg=dict(train_cfg=dict(max_epochs=15, val_interval=15))),
+        cfg=dict(train_cfg=dict(max_epochs=10, val_interval=10))),
     dict(
         type='Train',
         name='student',

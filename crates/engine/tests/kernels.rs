@@ -79,11 +79,11 @@ fn compare(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, ..ProptestConfig::default() })]
 
     #[test]
     fn convolution(
-        n in 1usize..5, groups in 1usize..4, cg in 1usize..4, og in 1usize..4,
+        n in 1usize..12, groups in 1usize..4, cg in 1usize..4, og in 1usize..4,
         h in 1usize..9, w in 1usize..9, kh in 1usize..4, kw in 1usize..4,
         sh in 1usize..4, sw in 1usize..4, pads in prop::array::uniform4(0usize..3),
         dh in 1usize..3, dw in 1usize..3, seed in any::<u64>(),

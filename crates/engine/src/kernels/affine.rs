@@ -4,7 +4,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Flex, Shape, TensorMetadata};
 use rayon::prelude::*;
 
-use super::{FlexTensor, buffer, build, dense, elements, is_f32};
+use super::{FlexTensor, buffer, build, dense, elements, is_f32, vectorized};
 
 /// By burn's operations, for tapes and for other element types.
 pub(super) fn composed<B: Backend>(
@@ -33,7 +33,7 @@ pub(super) fn forward(x: FlexTensor, scale: FlexTensor, shift: FlexTensor) -> Fl
         .for_each(|((out, from), row)| {
             let c = row % channels;
             if let (Some(&a), Some(&b)) = (scale.get(c), shift.get(c)) {
-                out.iter_mut().zip(from).for_each(|(o, &v)| *o = v * a + b);
+                vectorized(|| out.iter_mut().zip(from).for_each(|(o, &v)| *o = v * a + b));
             }
         });
     build(&shape, out)

@@ -11,7 +11,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Flex, Shape, TensorMetadata};
 use rayon::prelude::*;
 
-use super::{FlexTensor, KernelGrads, TrainKernels, affine, buffer, build, dense, elements, is_f32};
+use super::{
+    FlexTensor, KernelGrads, TrainKernels, affine, buffer, build, dense, elements, is_f32, vectorized,
+};
 
 /// What the way back needs.
 #[derive(Debug, Clone)]
@@ -120,13 +122,15 @@ pub(super) fn backward(saved: Saved<Flex>, grad: FlexTensor) -> [FlexTensor; 3] 
         .into_par_iter()
         .map(|c| {
             let (m, s) = (mean[c], inv(c));
-            let (mut db, mut dg) = (0.0, 0.0);
-            for (r, g) in rows(data, dims, c).zip(rows(dy, dims, c)) {
-                let [b, w] = lanes(r.len().min(g.len()), |i| [g[i], g[i] * ((r[i] - m) * s)]);
-                db += b;
-                dg += w;
-            }
-            (db as f32, dg as f32)
+            vectorized(|| {
+                let (mut db, mut dg) = (0.0, 0.0);
+                for (r, g) in rows(data, dims, c).zip(rows(dy, dims, c)) {
+                    let [b, w] = lanes(r.len().min(g.len()), |i| [g[i], g[i] * ((r[i] - m) * s)]);
+                    db += b;
+                    dg += w;
+                }
+                (db as f32, dg as f32)
+            })
         })
         .collect();
     let mut dx = buffer(data.len());
@@ -140,9 +144,11 @@ pub(super) fn backward(saved: Saved<Flex>, grad: FlexTensor) -> [FlexTensor; 3] 
                 let (m, s) = (mean[c], inv(c));
                 let factor = weight[c] * s;
                 let (db, dg) = ((f64::from(sums[c].0) / count) as f32, (f64::from(sums[c].1) / count) as f32);
-                for ((o, &v), &g) in dx.iter_mut().zip(x).zip(dy) {
-                    *o = factor * (g - db - (v - m) * s * dg);
-                }
+                vectorized(|| {
+                    for ((o, &v), &g) in dx.iter_mut().zip(x).zip(dy) {
+                        *o = factor * (g - db - (v - m) * s * dg);
+                    }
+                });
             });
     }
     let shape: Vec<usize> = x.shape().iter().copied().collect();

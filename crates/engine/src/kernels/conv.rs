@@ -1,8 +1,9 @@
 //! Convolution as a product of matrices.
 //!
-//! Of every image the patches under the kernel are laid out as columns, `[C / groups · KH · KW, H' · W']` for each
-//! group; then `y = W · cols`, `dW = Σ dy · colsᵀ`, and `dx` gathers `Wᵀ · dy` back. A 1x1 kernel of stride 1
-//! without padding needs no columns: the image is them.
+//! The patches under the kernel are laid out as columns, `[C / groups · KH · KW, H' · W']` for each group of an image;
+//! then `y = W · cols`, `dW = Σ dy · colsᵀ`, and `dx` gathers `Wᵀ · dy` back. Small images share one product, side by
+//! side in the columns, since short products waste vector lanes. A 1x1 kernel of stride 1 without padding over large
+//! images needs no columns: the image is them.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -14,7 +15,9 @@ use burn::backend::{Autodiff, Flex};
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::{FlexTensor, KernelGrads, TrainKernels, buffer, build, dense, elements, is_f32, sizes};
+use super::{
+    FlexTensor, KernelGrads, TrainKernels, buffer, build, dense, elements, is_f32, sizes, vectorized,
+};
 
 /// How the kernel moves over the image; see [`occam_graph::ops::Conv`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +84,7 @@ impl Plan {
         let offset = tap * self.geometry.dilation[1];
         let first = pad.saturating_sub(offset).div_ceil(stride);
         let end = (self.w + pad).saturating_sub(offset).div_ceil(stride).min(self.ow);
-        let start = (first * stride + offset).saturating_sub(pad);
+        let start = (first * stride + offset).saturating_sub(pad).min(self.w);
         (first.min(end), end, start)
     }
 
@@ -114,19 +117,19 @@ impl Plan {
     /// Zeroes the output columns that tap `kx` reads from outside the image.
     fn clear_wrapped(&self, rows: &mut [f32], kx: usize) {
         let (first, end, _) = self.span(kx);
-        if first > 0 || end < self.ow {
-            for row in rows.chunks_exact_mut(self.ow) {
-                row[..first].fill(0.0);
-                row[end..].fill(0.0);
-            }
+        // Column by column: the columns are few, and filling a row's few elements would be a call each.
+        for x in (0..first).chain(end..self.ow) {
+            rows[x..].iter_mut().step_by(self.ow).for_each(|v| *v = 0.0);
         }
     }
 
-    /// Lays out the patches of one group of one image.
-    fn columns(&self, image: &[f32], cols: &mut [f32]) {
+    /// Lays out the patches of one group of one image, the `i`-th of `count` that share the columns.
+    #[inline(always)]
+    fn columns(&self, image: &[f32], cols: &mut [f32], i: usize, count: usize) {
         let stride = self.geometry.stride[1];
         let (p, ow, w) = (self.p(), self.ow, self.w);
-        for (r, rows) in cols.chunks_exact_mut(p).enumerate() {
+        for (r, rows) in cols.chunks_exact_mut(count * p).enumerate() {
+            let rows = &mut rows[i * p..(i + 1) * p];
             let (c, tap) = (r / (self.kh * self.kw), r % (self.kh * self.kw));
             let (ky, kx) = (tap / self.kw, tap % self.kw);
             let plane = &image[c * self.h * w..(c + 1) * self.h * w];
@@ -150,18 +153,20 @@ impl Plan {
                 if stride == 1 {
                     out[first..end].copy_from_slice(&line[start..start + end - first]);
                 } else {
-                    let source = line[start.min(w)..].iter().step_by(stride);
+                    let source = line[start..].iter().step_by(stride);
                     out[first..end].iter_mut().zip(source).for_each(|(o, &v)| *o = v);
                 }
             }
         }
     }
 
-    /// Adds the patches back onto one group of one image; `cols` is used up.
-    fn gather(&self, cols: &mut [f32], image: &mut [f32]) {
+    /// Adds the patches back onto one group of one image, the `i`-th of `count` in the columns, which are used up.
+    #[inline(always)]
+    fn gather(&self, cols: &mut [f32], image: &mut [f32], i: usize, count: usize) {
         let stride = self.geometry.stride[1];
         let (p, ow, w) = (self.p(), self.ow, self.w);
-        for (r, rows) in cols.chunks_exact_mut(p).enumerate() {
+        for (r, rows) in cols.chunks_exact_mut(count * p).enumerate() {
+            let rows = &mut rows[i * p..(i + 1) * p];
             let (c, tap) = (r / (self.kh * self.kw), r % (self.kh * self.kw));
             let (ky, kx) = (tap / self.kw, tap % self.kw);
             let plane = &mut image[c * self.h * w..(c + 1) * self.h * w];
@@ -184,7 +189,7 @@ impl Plan {
                         .zip(&from[first..end])
                         .for_each(|(o, &v)| *o += v);
                 } else {
-                    let target = line[start.min(w)..].iter_mut().step_by(stride);
+                    let target = line[start..].iter_mut().step_by(stride);
                     target.zip(&from[first..end]).for_each(|(o, &v)| *o += v);
                 }
             }
@@ -251,13 +256,143 @@ fn product(
     }
 }
 
-/// Whether images are spread over threads; each product is where there are too few of them.
-fn spread(images: usize) -> bool {
-    images >= rayon::current_num_threads()
+/// Columns that a product should have at least, where they fit.
+const WIDE: usize = 512;
+
+/// Elements of the columns at most: they are written, packed and read while they lie in the nearest caches.
+const NEAR: usize = 1 << 15;
+
+/// How many images share one product: enough to make it wide, as many as stay near, and at most a share of the
+/// images for every thread.
+fn shared(plan: &Plan, threads: usize) -> usize {
+    let p = plan.p().max(1);
+    let near = NEAR / (plan.k() * p).max(1);
+    WIDE.div_ceil(p).min(near).min(plan.n / threads.max(1)).max(1)
 }
 
 fn options(g: ConvGeometry) -> ConvOptions<2> {
     ConvOptions::new_with_padding(g.stride, g.padding, g.dilation, g.groups)
+}
+
+/// Scratch memory of one thread.
+#[derive(Default)]
+struct Scratch {
+    cols: Vec<f32>,
+    side: Vec<f32>,
+}
+
+/// A buffer of `n` elements, whatever they are.
+fn room(scratch: &mut Vec<f32>, n: usize) -> &mut [f32] {
+    if scratch.len() < n {
+        scratch.resize(n, 0.0);
+    }
+    &mut scratch[..n]
+}
+
+impl Plan {
+    /// Elements of one input image, of one group of it, and of one output image.
+    fn sizes(&self) -> (usize, usize, usize) {
+        let pixels = self.h * self.w;
+        (self.c * pixels, self.cg * pixels, self.o * self.p())
+    }
+
+    /// The patches of group `g` of some images, side by side.
+    fn patches<'a>(&self, images: &'a [f32], g: usize, count: usize, cols: &'a mut Vec<f32>) -> &'a [f32] {
+        let (image, group, _) = self.sizes();
+        if count == 1 && self.is_pointwise() {
+            return &images[g * group..(g + 1) * group];
+        }
+        let cols = room(cols, self.k() * count * self.p());
+        vectorized(|| {
+            for i in 0..count {
+                let at = i * image + g * group;
+                self.columns(&images[at..at + group], cols, i, count);
+            }
+        });
+        cols
+    }
+
+    /// Outputs of some images.
+    fn forward(
+        &self,
+        images: &[f32],
+        w: &[f32],
+        out: &mut [f32],
+        scratch: &mut Scratch,
+        parallelism: Parallelism,
+    ) {
+        let (k, p, og) = (self.k(), self.p(), self.og);
+        let (_, _, output) = self.sizes();
+        let count = out.len() / output;
+        for g in 0..self.geometry.groups {
+            let patches = self.patches(images, g, count, &mut scratch.cols);
+            let (a, b) =
+                (Matrix::rows(&w[g * og * k..(g + 1) * og * k], k), Matrix::rows(patches, count * p));
+            if count == 1 {
+                product(&mut out[g * og * p..(g + 1) * og * p], a, b, [og, k, p], false, parallelism);
+                continue;
+            }
+            let side = room(&mut scratch.side, og * count * p);
+            product(side, a, b, [og, k, count * p], false, parallelism);
+            for (i, out) in out.chunks_exact_mut(output).enumerate() {
+                for (o, out) in out[g * og * p..(g + 1) * og * p].chunks_exact_mut(p).enumerate() {
+                    let at = (o * count + i) * p;
+                    out.copy_from_slice(&side[at..at + p]);
+                }
+            }
+        }
+    }
+
+    /// Adds the weight gradient of some images to `dw`, and writes their input gradients.
+    fn backward(
+        &self,
+        (images, w, dy): (&[f32], &[f32], &[f32]),
+        mut dx: Option<&mut [f32]>,
+        mut dw: Option<&mut [f32]>,
+        scratch: &mut Scratch,
+        parallelism: Parallelism,
+    ) {
+        let (k, p, og) = (self.k(), self.p(), self.og);
+        let (image, group, output) = self.sizes();
+        let count = dy.len() / output;
+        let wide = count * p;
+        let Scratch { cols, side } = scratch;
+        for g in 0..self.geometry.groups {
+            let w = &w[g * og * k..(g + 1) * og * k];
+            let dy = if count == 1 {
+                &dy[g * og * p..(g + 1) * og * p]
+            } else {
+                let side = room(side, og * wide);
+                for (i, dy) in dy.chunks_exact(output).enumerate() {
+                    for (o, dy) in dy[g * og * p..(g + 1) * og * p].chunks_exact(p).enumerate() {
+                        let at = (o * count + i) * p;
+                        side[at..at + p].copy_from_slice(dy);
+                    }
+                }
+                &*side
+            };
+            if let Some(dw) = dw.as_deref_mut() {
+                let patches = self.patches(images, g, count, cols);
+                let (a, b) = (Matrix::rows(dy, wide), Matrix::rows(patches, wide).transposed());
+                product(&mut dw[g * og * k..(g + 1) * og * k], a, b, [og, wide, k], true, parallelism);
+            }
+            if let Some(dx) = dx.as_deref_mut() {
+                let (a, b) = (Matrix::rows(w, k).transposed(), Matrix::rows(dy, wide));
+                if count == 1 && self.is_pointwise() {
+                    product(&mut dx[g * group..(g + 1) * group], a, b, [k, og, p], false, parallelism);
+                    continue;
+                }
+                let cols = room(cols, k * wide);
+                product(cols, a, b, [k, og, wide], false, parallelism);
+                vectorized(|| {
+                    for i in 0..count {
+                        let at = i * image + g * group;
+                        self.gather(cols, &mut dx[at..at + group], i, count);
+                    }
+                });
+            }
+        }
+    }
 }
 
 pub(super) fn forward(x: FlexTensor, weight: FlexTensor, geometry: ConvGeometry) -> FlexTensor {
@@ -267,81 +402,25 @@ pub(super) fn forward(x: FlexTensor, weight: FlexTensor, geometry: ConvGeometry)
     let (x, weight) = (dense(x), dense(weight));
     let plan = Plan::new(&x, &weight, geometry);
     let (data, w) = (elements(&x), elements(&weight));
-    let (k, p) = (plan.k(), plan.p());
-    let image = plan.c * plan.h * plan.w;
-    let group = plan.cg * plan.h * plan.w;
-    let mut out = buffer(plan.n * plan.o * p);
-    if out.is_empty() {
-        return build(&[plan.n, plan.o, plan.oh, plan.ow], out);
-    }
-    let by_image = spread(plan.n);
-    let parallelism = if by_image { Parallelism::None } else { Parallelism::Rayon(0) };
-    let run = |cols: &mut Vec<f32>, (out, image): (&mut [f32], &[f32])| {
-        let groups = out.chunks_exact_mut(plan.og * p).zip(image.chunks_exact(group));
-        for ((out, image), w) in groups.zip(w.chunks_exact(plan.og * k)) {
-            let patches = if plan.is_pointwise() {
-                image
-            } else {
-                cols.resize(k * p, 0.0);
-                plan.columns(image, cols);
-                cols.as_slice()
-            };
-            let (a, b) = (Matrix::rows(w, k), Matrix::rows(patches, p));
-            product(out, a, b, [plan.og, k, p], false, parallelism);
+    let (image, _, output) = plan.sizes();
+    let mut out = buffer(plan.n * output);
+    if !out.is_empty() && image > 0 {
+        let threads = rayon::current_num_threads();
+        if plan.n >= threads {
+            let count = shared(&plan, threads);
+            out.par_chunks_mut(count * output)
+                .zip(data.par_chunks(count * image))
+                .for_each_init(Scratch::default, |scratch, (out, images)| {
+                    plan.forward(images, w, out, scratch, Parallelism::None)
+                });
+        } else {
+            let mut scratch = Scratch::default();
+            for (out, image) in out.chunks_mut(output).zip(data.chunks(image)) {
+                plan.forward(image, w, out, &mut scratch, Parallelism::Rayon(0));
+            }
         }
-    };
-    if by_image {
-        out.par_chunks_exact_mut(plan.o * p).zip(data.par_chunks_exact(image)).for_each_init(Vec::new, run);
-    } else {
-        let mut cols = Vec::new();
-        out.chunks_exact_mut(plan.o * p).zip(data.chunks_exact(image)).for_each(|pair| run(&mut cols, pair));
     }
     build(&[plan.n, plan.o, plan.oh, plan.ow], out)
-}
-
-/// Weight gradients and input gradients of a run of images.
-fn backward_run(
-    plan: &Plan,
-    (x, w, dy): (&[f32], &[f32], &[f32]),
-    mut dx: Option<&mut [f32]>,
-    mut dw: Option<&mut [f32]>,
-    parallelism: Parallelism,
-) {
-    let (k, p) = (plan.k(), plan.p());
-    let image = plan.c * plan.h * plan.w;
-    let group = plan.cg * plan.h * plan.w;
-    let mut cols = Vec::new();
-    for (i, dy) in dy.chunks_exact(plan.o * p).enumerate() {
-        for g in 0..plan.geometry.groups {
-            let dy = &dy[g * plan.og * p..(g + 1) * plan.og * p];
-            let at = i * image + g * group;
-            let w = &w[g * plan.og * k..(g + 1) * plan.og * k];
-            if let Some(dw) = dw.as_deref_mut() {
-                let part = &x[at..at + group];
-                let patches = if plan.is_pointwise() {
-                    part
-                } else {
-                    cols.resize(k * p, 0.0);
-                    plan.columns(part, &mut cols);
-                    cols.as_slice()
-                };
-                let dw = &mut dw[g * plan.og * k..(g + 1) * plan.og * k];
-                let (a, b) = (Matrix::rows(dy, p), Matrix::rows(patches, p).transposed());
-                product(dw, a, b, [plan.og, p, k], true, parallelism);
-            }
-            if let Some(dx) = dx.as_deref_mut() {
-                let dx = &mut dx[at..at + group];
-                let (a, b) = (Matrix::rows(w, k).transposed(), Matrix::rows(dy, p));
-                if plan.is_pointwise() {
-                    product(dx, a, b, [k, plan.og, p], false, parallelism);
-                } else {
-                    cols.resize(k * p, 0.0);
-                    product(&mut cols, a, b, [k, plan.og, p], false, parallelism);
-                    plan.gather(&mut cols, dx);
-                }
-            }
-        }
-    }
 }
 
 pub(super) fn backward(
@@ -360,41 +439,54 @@ pub(super) fn backward(
     }
     let (x, weight, grad) = (dense(x), dense(weight), dense(grad));
     let plan = Plan::new(&x, &weight, geometry);
-    let image = plan.c * plan.h * plan.w;
-    let by_image = spread(plan.n);
-    let parallelism = if by_image { Parallelism::None } else { Parallelism::Rayon(0) };
+    let (image, _, output) = plan.sizes();
     let (data, w, dy) = (elements(&x), elements(&weight), elements(&grad));
     let mut dx = wanted[0].then(|| buffer(plan.n * image));
     let mut dw = wanted[1].then(|| buffer(w.len()));
-    if by_image {
+    if !dy.is_empty() && image > 0 {
         // Every thread takes one run of images and sums its weight gradients; the sums are added in order.
-        let run = plan.n.div_ceil(rayon::current_num_threads()).max(1);
-        let count = plan.n.div_ceil(run);
-        let mut parts = vec![Vec::new(); count];
+        let threads = rayon::current_num_threads();
+        let by_run = plan.n >= threads;
+        let (run, count) =
+            if by_run { (plan.n.div_ceil(threads), shared(&plan, threads)) } else { (plan.n, 1) };
+        let parallelism = if by_run { Parallelism::None } else { Parallelism::Rayon(0) };
+        let runs = plan.n.div_ceil(run);
+        let mut parts = vec![Vec::new(); runs];
         let inputs: Vec<Option<&mut [f32]>> = match dx.as_deref_mut() {
-            Some(dx) => dx.chunks_mut((run * image).max(1)).map(Some).collect(),
-            None => (0..count).map(|_| None).collect(),
+            Some(dx) => dx.chunks_mut(run * image).map(Some).collect(),
+            None => (0..runs).map(|_| None).collect(),
         };
         let work: Vec<_> = inputs
             .into_iter()
             .zip(&mut parts)
-            .zip(data.chunks((run * image).max(1)))
-            .zip(dy.chunks((run * plan.o * plan.p()).max(1)))
+            .zip(data.chunks(run * image))
+            .zip(dy.chunks(run * output))
             .collect();
-        work.into_par_iter().for_each(|(((dx, part), x), dy)| {
-            let dw = wanted[1].then(|| {
-                *part = buffer(w.len());
-                part.as_mut_slice()
-            });
-            backward_run(&plan, (x, w, dy), dx, dw, parallelism);
-        });
+        let one =
+            |(((mut dx, part), images), dy): (((Option<&mut [f32]>, &mut Vec<f32>), &[f32]), &[f32])| {
+                if wanted[1] {
+                    *part = buffer(w.len());
+                }
+                let mut scratch = Scratch::default();
+                for (i, (images, dy)) in
+                    images.chunks(count * image).zip(dy.chunks(count * output)).enumerate()
+                {
+                    let at = i * count * image;
+                    let dx = dx.as_deref_mut().map(|dx| &mut dx[at..at + images.len()]);
+                    let dw = wanted[1].then_some(part.as_mut_slice());
+                    plan.backward((images, w, dy), dx, dw, &mut scratch, parallelism);
+                }
+            };
+        if by_run {
+            work.into_par_iter().for_each(one);
+        } else {
+            work.into_iter().for_each(one);
+        }
         if let Some(dw) = dw.as_deref_mut() {
             for part in parts {
                 dw.iter_mut().zip(part).for_each(|(sum, v)| *sum += v);
             }
         }
-    } else {
-        backward_run(&plan, (data, w, dy), dx.as_deref_mut(), dw.as_deref_mut(), parallelism);
     }
     [
         dx.map(|v| build(&[plan.n, plan.c, plan.h, plan.w], v)),

@@ -178,5 +178,11 @@ fn buffer(n: usize) -> Vec<f32> {
     vec![0.0; n]
 }
 
+/// Runs a loop compiled for the widest vectors that this processor has.
+#[inline(always)]
+fn vectorized<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}
+
 /// Elements a task should have at least, so that splitting pays.
 const GRAIN: usize = 1 << 15;
