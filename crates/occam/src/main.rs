@@ -3,6 +3,7 @@
 mod cli;
 mod console;
 mod diagnostic;
+mod memory;
 mod table;
 
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    memory::keep();
     let cli = cli::Cli::parse();
     let json = cli.json;
     match cli.run() {

@@ -1,0 +1,71 @@
+//! Every command in the documentation works: each file's commands run in order in a folder of their own.
+#![allow(missing_docs)]
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use occam_testing::workspace;
+
+/// Makes a training of a few seconds of any config.
+const SHORT: &[&str] = &[
+    "train_dataloader.dataset.indices=256",
+    "val_dataloader.dataset.indices=64",
+    "test_dataloader.dataset.indices=64",
+    "train_dataloader.batch_size=64",
+];
+
+/// The commands of a file: lines of code blocks that start with `occam`, also by way of `cargo run`.
+fn commands(text: &str) -> Vec<Vec<String>> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .map(|line| line.replace("cargo run --release --", "occam"))
+        .filter(|line| line.starts_with("occam "))
+        .map(|line| {
+            let code = line.split("  #").next().unwrap_or_default().to_owned();
+            code.split_whitespace().skip(1).map(str::to_owned).collect()
+        })
+        .collect()
+}
+
+fn run(mut args: Vec<String>, dir: &Path) {
+    let epochs = args.iter().any(|a| a.contains("epoch_12"));
+    for arg in &mut args {
+        *arg = arg.replace("/data/fashion-mnist", "data/fashion-mnist-small").replace("epoch_12", "epoch_1");
+    }
+    let trains = matches!(args.first().map(String::as_str), Some("train" | "compress"));
+    if trains {
+        if !args.iter().any(|a| a == "--cfg-options") {
+            args.push("--cfg-options".into());
+        }
+        args.extend(SHORT.iter().map(|s| (*s).to_owned()));
+        args.push("train_cfg.max_epochs=1".into());
+        if args.first().is_some_and(|a| a == "compress") {
+            args.push("recipe.steps.0.cfg.train_cfg.max_epochs=1".into());
+            args.push("recipe.steps.1.seeds=[0]".into());
+            args.push("recipe.steps.2.seeds=[0]".into());
+        }
+    }
+    assert!(!(trains && epochs));
+    let output = Command::new(env!("CARGO_BIN_EXE_occam")).current_dir(dir).args(&args).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn commands_work() {
+    let root = workspace();
+    let mut files = vec![root.join("README.md")];
+    files.extend(std::fs::read_dir(root.join("docs")).unwrap().map(|e| e.unwrap().path()));
+    files.retain(|f| f.extension().is_some_and(|e| e == "md"));
+    let mut ran = 0;
+    for file in files {
+        let dir = tempfile::tempdir().unwrap();
+        for shared in ["configs", "data"] {
+            std::os::unix::fs::symlink(root.join(shared).canonicalize().unwrap(), dir.path().join(shared)).unwrap();
+        }
+        for command in commands(&std::fs::read_to_string(&file).unwrap()) {
+            run(command, dir.path());
+            ran += 1;
+        }
+    }
+    assert!(ran >= 8, "{ran} commands");
+}
