@@ -124,6 +124,15 @@ proptest! {
     }
 }
 
+/// A diverged network stays visibly diverged.
+#[test]
+fn relu_passes_nan_on() {
+    let x = Tensor::from_f32(&[3], vec![f32::NAN, -1.0, 2.0], &Device::cpu()).unwrap();
+    let y = x.relu().unwrap().to_f32().unwrap();
+    assert!(y[0].is_nan());
+    assert_eq!(y[1..], [0.0, 2.0]);
+}
+
 /// The same call gives the same bits, whatever else the threads do.
 #[test]
 fn results_do_not_vary() {

@@ -157,6 +157,21 @@ impl Array {
         }
     }
 
+    /// The same numbers as `f32`, rounded where they come from a wider type.
+    ///
+    /// # Errors
+    /// The elements are no floats.
+    pub fn to_f32(&self) -> Result<Self> {
+        let data = match &*self.data {
+            Data::F32(_) => return Ok(self.clone()),
+            Data::F64(v) => v.iter().map(|&x| x as f32).collect(),
+            Data::F16(v) => v.iter().map(|x| x.to_f32()).collect(),
+            Data::BF16(v) => v.iter().map(|x| x.to_f32()).collect(),
+            other => return Err(Error::Array(format!("floats wanted, found {}", other.dtype()))),
+        };
+        Self::from_f32(self.shape.clone(), data)
+    }
+
     /// The elements as `i64`.
     ///
     /// # Errors

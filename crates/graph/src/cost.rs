@@ -21,7 +21,7 @@ impl Cost {
     pub fn memory(outputs: &[&Fact], bindings: &Bindings) -> Result<Self> {
         let mut activations = 0;
         for f in outputs {
-            activations += f.numel(bindings)?;
+            activations = u64::saturating_add(activations, f.numel(bindings)?);
         }
         Ok(Self { macs: 0, activations })
     }
@@ -29,8 +29,8 @@ impl Cost {
 
 impl AddAssign for Cost {
     fn add_assign(&mut self, other: Self) {
-        self.macs += other.macs;
-        self.activations += other.activations;
+        self.macs = self.macs.saturating_add(other.macs);
+        self.activations = self.activations.saturating_add(other.activations);
     }
 }
 
@@ -64,7 +64,7 @@ impl Graph {
         let mut params = 0;
         for (_, value) in self.params() {
             if value.role() == Some(Role::Weight) {
-                params += value.fact.numel(bindings)?;
+                params = u64::saturating_add(params, value.fact.numel(bindings)?);
             }
         }
         Ok(GraphCost { total, params, nodes })

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Bindings, DType, Dim, Result};
+use crate::{Bindings, DType, Dim, Error, Result};
 
 /// Element type and shape of a value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,9 +45,12 @@ impl Fact {
     /// Number of elements under `bindings`.
     ///
     /// # Errors
-    /// A symbol is not bound.
+    /// A symbol is not bound, or there are more elements than can be counted.
     pub fn numel(&self, bindings: &Bindings) -> Result<u64> {
-        Ok(self.eval_shape(bindings)?.iter().map(|&d| d as u64).product())
+        self.eval_shape(bindings)?
+            .iter()
+            .try_fold(1u64, |n, &d| n.checked_mul(d as u64))
+            .ok_or_else(|| Error::Dim(format!("{self} has too many elements")))
     }
 
     /// Whether values of the two facts can be the same value: types are equal and no known sizes differ.

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use miette::GraphicalReportHandler;
 use occam_train::reporter::{Progress, Reporter};
 use serde_json::json;
@@ -37,12 +37,23 @@ pub fn print_json(value: &serde_json::Value) {
     print_line(&value.to_string());
 }
 
-/// One line on standard output; a closed pipe ends the program quietly, as of any filter.
+/// One line on standard output. A closed pipe ends the program quietly, as of any filter; a line that cannot be written
+/// otherwise is an error.
 pub fn print_line(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    if writeln!(stdout, "{text}").and_then(|()| stdout.flush()).is_err() {
-        std::process::exit(0);
+    if let Err(e) = try_print(text) {
+        if e.kind() == std::io::ErrorKind::BrokenPipe {
+            // What a shell reports of a program that a broken pipe ended.
+            std::process::exit(141);
+        }
+        eprintln!("Error: standard output cannot be written: {e}");
+        std::process::exit(2);
     }
+}
+
+fn try_print(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
 }
 
 /// The reporter that fits where output goes.
@@ -76,13 +87,20 @@ impl Bars {
     }
 }
 
+/// Steps a second, to one decimal.
+fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    // Text in memory cannot fail to be written.
+    let _ = write!(out, "{:.1}/s", state.per_sec());
+}
+
 impl Reporter for Bars {
     fn progress(&mut self, p: &Progress<'_>) {
         if self.bar.is_none() || self.stage != p.stage {
             self.finished();
-            let template = "{prefix:>6} [{bar:30}] {pos}/{len}  {per_sec}  {eta} left  {msg}";
+            let template = "{prefix:>6} [{bar:30}] {pos}/{len}  {rate}  {eta} left  {msg}";
             let style = ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .with_key("rate", rate)
                 .progress_chars("=> ");
             let bar = ProgressBar::new(p.total).with_style(style).with_prefix(p.stage.to_owned());
             // Steps of an earlier run must not count into the rate.
@@ -169,10 +187,11 @@ struct Json;
 
 impl Reporter for Json {
     fn scalars(&mut self, stage: &str, at: &str, values: &IndexMap<String, f64>) {
-        print_json(&json!({ "event": stage, "at": at, "values": values }));
+        // A listener that went away must not end a training.
+        let _ = try_print(&json!({ "event": stage, "at": at, "values": values }).to_string());
     }
 
     fn message(&mut self, text: &str) {
-        print_json(&json!({ "event": "message", "text": text }));
+        let _ = try_print(&json!({ "event": "message", "text": text }).to_string());
     }
 }

@@ -12,7 +12,14 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     memory::keep();
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) if e.use_stderr() && std::env::args().any(|a| a == "--json") => {
+            console::report_error(&diagnostic::Failure::new(e.to_string().trim_end()), true);
+            return ExitCode::from(2);
+        }
+        Err(e) => e.exit(),
+    };
     let json = cli.json;
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,

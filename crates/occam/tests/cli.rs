@@ -125,6 +125,73 @@ fn runs_a_recipe_and_passes_over_what_is_done() {
     assert_eq!(accuracy(&first), accuracy(&read(&work)));
 }
 
+/// A second run in the same folder neither mixes with the first nor loses its own checkpoints to it.
+#[test]
+fn a_new_run_sets_the_old_one_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let work = dir.path().join("work");
+    let config = "configs/fashion_mnist/resnet20.py";
+    let run = |epochs: &str, resume: bool| {
+        let mut args = vec!["train", config, "--work-dir", work.to_str().unwrap()];
+        if resume {
+            args.push("--resume");
+        }
+        args.push("--cfg-options");
+        args.extend(TINY);
+        args.extend(["default_hooks.checkpoint.max_keep_ckpts=1", epochs]);
+        succeeds(&args);
+    };
+    run("train_cfg.max_epochs=3", false);
+    run("train_cfg.max_epochs=1", false);
+    assert!(work.join("epoch_1.safetensors").exists());
+    assert!(work.join("before_1/epoch_3.safetensors").exists());
+    assert!(!work.join("epoch_3.safetensors").exists());
+    let log = std::fs::read_to_string(work.join("log.jsonl")).unwrap();
+    assert!(!log.contains("\"epoch\":3"), "{log}");
+    run("train_cfg.max_epochs=2", true);
+    assert!(work.join("epoch_2.safetensors").exists());
+    assert!(!work.join("before_2").exists());
+    // From an explicit checkpoint, those of later epochs do not count as newer than what the run writes.
+    std::fs::copy(work.join("epoch_2.safetensors"), work.join("epoch_9.safetensors")).unwrap();
+    run("train_cfg.max_epochs=3", true);
+    assert!(work.join("epoch_3.safetensors").exists());
+}
+
+/// What is wrong with a late step is said before the first one trains.
+#[test]
+fn recipes_are_checked_before_they_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = |name: &str, steps: &str| {
+        let path = dir.path().join(name);
+        let base = workspace().join("configs/fashion_mnist/resnet20.py");
+        let text =
+            format!("_base_ = '{}'\nnet = _base_.model\nrecipe = dict(steps=[{steps}])\n", base.display());
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let work = dir.path().join("w");
+    let first = "dict(type='Train', name='teacher', model=net)";
+    let cases = [
+        ("a.py", "dict(type='Train', name='b', model=net, checkpoints={'model.x': 'teecher'})", "teacher"),
+        ("b.py", "dict(type='Train', name='teacher', model=net)", "two steps"),
+        ("c.py", "dict(type='Export', models=['techer'])", "teacher"),
+        ("d.py", "dict(type='Export', opset=99)", "15 to 23"),
+        (
+            "e.py",
+            "dict(type='Train', name='b', model=dict(type='ImageClassifier', backbone=dict(type='ResNet', depth=7), head=net['head']))",
+            "depth 7",
+        ),
+        ("f.py", "dict(type='Quantise')", "recipe step"),
+        ("g.py", "dict(type='Train', name='../up', model=net)", "cannot name"),
+    ];
+    for (name, step, wanted) in cases {
+        let path = config(name, &format!("{first}, {step}"));
+        let text = fails(&["compress", &path, "--work-dir", work.to_str().unwrap()]);
+        assert!(text.contains(wanted), "{name}: {text}");
+        assert!(!work.join("teacher").exists(), "{name} trained");
+    }
+}
+
 #[test]
 fn inspects() {
     let text = succeeds(&["inspect", "configs/fashion_mnist/resnet20.py"]);
@@ -177,6 +244,15 @@ fn mistakes_are_explained() {
         "optim_wrapper = dict(optimizer=dict(lr=1e30))\ntrain_dataloader=dict(dataset=dict(indices=256))",
     ));
     assert!(text.contains("diverged"), "{text}");
+    let text = train(&config(
+        "g.py",
+        "model = dict(backbone=dict(base_channels=10**9, stem_channels=10**9), head=dict(in_channels=4 * 10**9))",
+    ));
+    assert!(text.contains("parameters"), "{text}");
+    let text = train(&config("h.py", "optim_wrapper = dict(optimizer=dict(lr=-1))"));
+    assert!(text.contains("`lr` must be at least 0") && text.contains("h.py:2:"), "{text}");
+    let text = train(&config("i.py", "default_hooks = dict(logger=dict(priority='URGENT'))"));
+    assert!(text.contains("VERY_HIGH"), "{text}");
     let text = train("configs/fashion_mnist/resnet2.py");
     assert!(text.contains("resnet20.py"), "{text}");
     let text = fails(&["test", "configs/fashion_mnist/resnet20.py", "README.md"]);

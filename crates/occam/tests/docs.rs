@@ -60,7 +60,8 @@ fn commands_work() {
     for file in files {
         let dir = tempfile::tempdir().unwrap();
         for shared in ["configs", "data"] {
-            std::os::unix::fs::symlink(root.join(shared).canonicalize().unwrap(), dir.path().join(shared)).unwrap();
+            std::os::unix::fs::symlink(root.join(shared).canonicalize().unwrap(), dir.path().join(shared))
+                .unwrap();
         }
         for command in commands(&std::fs::read_to_string(&file).unwrap()) {
             run(command, dir.path());

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use occam_testing::workspace;
 
 /// A short training that saves often: some 40 iterations in two epochs.
-fn config(dir: &Path, by_epoch: bool, optimizer: &str) -> PathBuf {
+///
+/// Saving every 5 of 20 iterations an epoch also saves between an epoch's last step and its end.
+fn config(dir: &Path, by_epoch: bool, optimizer: &str, interval: u32) -> PathBuf {
     let root = workspace();
     let train_cfg = if by_epoch {
         "dict(by_epoch=True, max_epochs=2, val_interval=2)"
@@ -27,9 +29,10 @@ fn config(dir: &Path, by_epoch: bool, optimizer: &str) -> PathBuf {
          optim_wrapper = dict(optimizer={optimizer}, clip_grad=dict(max_norm=5.0))\n\
          param_scheduler = [\n\
              dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=10),\n\
-             dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]\n\
+             dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True),\n\
+             dict(type='MultiStepLR', by_epoch=True, milestones=[1], gamma=0.5)]\n\
          train_cfg = {train_cfg}\n\
-         default_hooks = dict(checkpoint=dict(interval=3, by_epoch=False, max_keep_ckpts=2))\n",
+         default_hooks = dict(checkpoint=dict(interval={interval}, by_epoch=False, max_keep_ckpts=2))\n",
         base = root.join("configs").display()
     );
     let path = dir.join("config.py");
@@ -57,9 +60,9 @@ fn final_weights(work_dir: &Path) -> Vec<u8> {
 }
 
 /// Kills at several moments, each a little after the last, until the training ends by itself.
-fn survives(by_epoch: bool, optimizer: &str) {
+fn survives(by_epoch: bool, optimizer: &str, interval: u32) {
     let dir = tempfile::tempdir().unwrap();
-    let config = config(dir.path(), by_epoch, optimizer);
+    let config = config(dir.path(), by_epoch, optimizer, interval);
     let whole = dir.path().join("whole");
     let started = Instant::now();
     let output = occam(&config, &whole).output().unwrap();
@@ -95,10 +98,31 @@ fn survives(by_epoch: bool, optimizer: &str) {
 
 #[test]
 fn epoch_based_training_survives_kills() {
-    survives(true, "dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True)");
+    survives(true, "dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True)", 5);
 }
 
 #[test]
 fn iteration_based_training_survives_kills() {
-    survives(false, "dict(type='AdamW', lr=0.001, weight_decay=0.05)");
+    survives(false, "dict(type='AdamW', lr=0.001, weight_decay=0.05)", 3);
+}
+
+/// Resumed exactly between the last step of an epoch and its end: schedules by epoch step once, and the last epoch is
+/// not trained twice.
+#[test]
+fn resumes_between_a_step_and_the_end_of_its_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), true, "dict(type='SGD', lr=0.05, momentum=0.9)", 20);
+    let whole = dir.path().join("whole");
+    assert!(occam(&config, &whole).output().unwrap().status.success());
+    let resumed = dir.path().join("resumed");
+    let first = whole.join("iter_20.safetensors");
+    let output = occam(&config, &resumed).arg("--resume").arg(&first).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(final_weights(&whole), final_weights(&resumed));
+    let last = whole.join("iter_40.safetensors");
+    let again = dir.path().join("again");
+    let output = occam(&config, &again).arg("--resume").arg(&last).output().unwrap();
+    assert!(output.status.success());
+    let log = std::fs::read_to_string(again.join("log.jsonl")).unwrap();
+    assert!(!log.contains("\"mode\":\"train\""), "{log}");
 }

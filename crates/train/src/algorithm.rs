@@ -48,6 +48,11 @@ pub trait Algorithm: Send {
     /// As [`Algorithm::models`].
     fn models_mut(&mut self) -> Vec<(&'static str, &mut Model)>;
 
+    /// How its images are prepared, where its own config says so.
+    fn data_preprocessor(&self) -> Option<&Value> {
+        self.architecture().data_preprocessor()
+    }
+
     /// What is allowed but likely not meant; the runner tells people before it trains.
     fn warnings(&self) -> &[String] {
         &[]
@@ -90,7 +95,8 @@ impl Env<'_> {
     /// The config is wrong.
     pub fn task_model(&self, value: &Value) -> Result<TaskModel> {
         let Some(path) = value.get("cfg_path") else {
-            return Ok(self.registry.build::<dyn Architecture>(value)?.build()?);
+            let built = self.registry.build::<dyn Architecture>(value)?.build();
+            return built.map_err(|e| occam_config::Error::from(e).at(value).into());
         };
         if value.get("pretrained").and_then(Value::as_bool) == Some(true) {
             let error = occam_config::Error::new("weights are never downloaded")

@@ -32,8 +32,10 @@ pub struct Position {
     pub lr_bits: u64,
     /// Where each schedule stands.
     pub schedules: Vec<Progress>,
-    /// What hooks keep, by hook name.
-    pub hooks: IndexMap<String, serde_json::Value>,
+    /// Iterations of an epoch: another number means other data or another batch size.
+    pub epoch_length: u64,
+    /// Name of the optimizer.
+    pub optimizer: String,
 }
 
 /// The current layout of [`Position`].

@@ -26,7 +26,7 @@ pub(crate) fn load(bench: &mut Bench<'_>, config: &Value, run: &Trained) -> Resu
     let options = RunOptions {
         registry: bench.registry,
         loader: bench.loader,
-        work_dir: Some(bench.work_dir.clone()),
+        work_dir: bench.work_dir.clone(),
         seed: Some(run.seed),
         device: bench.device.clone(),
         resume: Resume::No,

@@ -23,12 +23,21 @@ fn now() -> f64 {
 }
 
 impl Journal {
-    /// Opens the logs of a work directory, after what is there already.
+    /// Opens the logs of a work directory, after what is there already. Lines beyond iteration `iter`, from which a
+    /// run goes on, and a line cut short are dropped.
     ///
     /// # Errors
     /// They cannot be written.
-    pub fn open(work_dir: &Path) -> Result<Self> {
+    pub fn open(work_dir: &Path, iter: u64) -> Result<Self> {
         let path = work_dir.join("log.jsonl");
+        if let Ok(text) = std::fs::read_to_string(&path) {
+            let before = |line: &&str| {
+                let value: Option<Value> = serde_json::from_str(line).ok();
+                value.and_then(|v| v.get("iter")?.as_u64()).is_some_and(|i| i <= iter)
+            };
+            let kept: Vec<&str> = text.lines().filter(before).collect();
+            occam_io::atomic_write(&path, |f| kept.iter().try_for_each(|line| writeln!(f, "{line}")))?;
+        }
         let file = OpenOptions::new()
             .create(true)
             .append(true)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use occam_config::Value;
 use occam_data::{Batch, DataSample, Seed};
 use occam_engine::{Bound, Device, Executor, Mode, Outputs, Params, Request, Tensor};
 use occam_graph::{Graph, Weights};
@@ -16,6 +17,7 @@ pub struct Model {
     /// The parameters.
     pub params: Params,
     task: Arc<dyn Task>,
+    data_preprocessor: Option<Value>,
     device: Device,
 }
 
@@ -28,7 +30,13 @@ impl Model {
         let weights = occam_zoo::initialize(&model.graph, &model.inits, seed)?;
         let params = Params::new(&model.graph, &weights, device)?;
         let executor = Executor::new(Arc::new(model.graph))?;
-        Ok(Self { executor, params, task: model.task.into(), device: device.clone() })
+        Ok(Self {
+            executor,
+            params,
+            task: model.task.into(),
+            data_preprocessor: model.data_preprocessor,
+            device: device.clone(),
+        })
     }
 
     /// What it computes.
@@ -39,6 +47,11 @@ impl Model {
     /// What is done with its outputs.
     pub fn task(&self) -> &dyn Task {
         &*self.task
+    }
+
+    /// Its own `data_preprocessor`, where its config has one.
+    pub fn data_preprocessor(&self) -> Option<&Value> {
+        self.data_preprocessor.as_ref()
     }
 
     /// The device it runs on.
@@ -83,7 +96,7 @@ impl Model {
         Ok(())
     }
 
-    /// Takes over weights by name.
+    /// Takes over weights by name; other floating-point types become `f32`.
     ///
     /// # Errors
     /// One is missing or has another shape; nothing is changed then. Weights that the model does not have
@@ -93,10 +106,15 @@ impl Model {
         if let Some(message) = misfit(&fit) {
             return Err(Error::Other(message));
         }
+        let mut tensors = Vec::new();
         for (name, array) in weights {
             if self.params.get(name).is_some() {
-                self.params.set(name, Tensor::from_array(array, &self.device)?)?;
+                let single = array.to_f32().map_err(|e| Error::Other(format!("weights of `{name}`: {e}")))?;
+                tensors.push((name, Tensor::from_array(&single, &self.device)?));
             }
+        }
+        for (name, tensor) in tensors {
+            self.params.set(name, tensor)?;
         }
         Ok(())
     }

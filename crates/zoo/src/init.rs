@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use occam_data::Seed;
 use occam_data::streams::Draw;
-use occam_graph::{Array, Graph, Weights};
+use occam_graph::{Array, Bindings, Graph, Weights};
 use rayon::prelude::*;
 
 use crate::{Error, Result};
@@ -26,14 +26,26 @@ pub enum Init {
 /// First values by parameter name.
 pub type Inits = IndexMap<String, Init>;
 
+/// Elements of all parameters together at most: 8 GiB of `f32`.
+const MOST: u64 = 1 << 31;
+
 /// Fills all parameters of a graph.
 ///
 /// Every parameter has a random stream of its own, named after it: its values do not depend on what else the
 /// model holds.
 ///
 /// # Errors
-/// A parameter has no entry in `inits`, or its shape is not known.
+/// A parameter has no entry in `inits`, or its shape is not known; or there are more than 2^31 elements.
 pub fn initialize(graph: &Graph, inits: &Inits, seed: Seed) -> Result<Weights> {
+    let mut elements = 0u64;
+    for (_, value) in graph.params() {
+        elements = elements.saturating_add(value.fact.numel(&Bindings::new()).unwrap_or(u64::MAX));
+    }
+    if elements > MOST {
+        return Err(Error::Sample(format!(
+            "the model has more than {MOST} parameters, which no memory here holds"
+        )));
+    }
     let params: Vec<_> = graph.params().map(|(_, v)| v).collect();
     let filled: Result<Vec<(String, Array)>> = params
         .into_par_iter()
@@ -49,18 +61,23 @@ pub fn initialize(graph: &Graph, inits: &Inits, seed: Seed) -> Result<Weights> {
 
 fn fill(init: Init, shape: &[usize], name: &str, seed: Seed) -> Result<Array> {
     let n: usize = shape.iter().product();
-    let normal = |std: f64| {
-        let mut rng = seed.stream(&format!("init.{name}"), &[]);
-        (0..n).map(|_| (f64::from(rng.normal()) * std) as f32).collect()
-    };
-    let data = match init {
-        Init::Constant(value) => vec![value; n],
-        Init::Normal { std } => normal(std),
+    let mut data: Vec<f32> = Vec::new();
+    if data.try_reserve_exact(n).is_err() {
+        return Err(Error::Sample(format!("there is no memory for the {n} elements of `{name}`")));
+    }
+    let std = match init {
+        Init::Constant(value) => {
+            data.resize(n, value);
+            return Ok(Array::from_f32(shape, data)?);
+        }
+        Init::Normal { std } => std,
         Init::KaimingNormalFanOut => {
             let area: usize = shape.iter().skip(2).product();
             let fan_out = shape.first().copied().unwrap_or(1) * area;
-            normal((2.0 / fan_out.max(1) as f64).sqrt())
+            (2.0 / fan_out.max(1) as f64).sqrt()
         }
     };
+    let mut rng = seed.stream(&format!("init.{name}"), &[]);
+    data.extend((0..n).map(|_| (f64::from(rng.normal()) * std) as f32));
     Ok(Array::from_f32(shape, data)?)
 }

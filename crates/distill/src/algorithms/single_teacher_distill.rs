@@ -194,11 +194,6 @@ impl SingleTeacherDistill {
         &self.teacher
     }
 
-    /// How images are prepared: its own `data_preprocessor`, or else the student's.
-    pub fn data_preprocessor(&self) -> Option<&Value> {
-        self.data_preprocessor.as_ref()
-    }
-
     /// Whether distillation losses are left out.
     pub fn distillation_stopped(&self) -> bool {
         self.distillation_stopped
@@ -235,6 +230,10 @@ impl Turn<'_> {
 }
 
 impl Algorithm for SingleTeacherDistill {
+    fn data_preprocessor(&self) -> Option<&Value> {
+        self.data_preprocessor.as_ref()
+    }
+
     fn warnings(&self) -> &[String] {
         &self.warnings
     }

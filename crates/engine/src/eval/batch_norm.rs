@@ -3,6 +3,7 @@
 use occam_graph::ops::BatchNorm;
 
 use super::{Context, operands};
+use crate::error::refuse;
 use crate::{Mode, Result, Tensor};
 
 pub(super) fn eval(op: &BatchNorm, context: &mut Context<'_>, inputs: &[Tensor]) -> Result<Tensor> {
@@ -12,10 +13,13 @@ pub(super) fn eval(op: &BatchNorm, context: &mut Context<'_>, inputs: &[Tensor])
         let shift = bias.sub(&running_mean.mul(&scale)?)?;
         return x.channel_affine(&scale, &shift);
     }
-    let batch = x.batch_norm_train(weight, bias, op.eps)?;
     let count = x.len() / x.dim(1)?.max(1);
+    if count < 2 {
+        return refuse("batch_norm", format!("training needs more than one value a channel, found {x:?}"));
+    }
+    let batch = x.batch_norm_train(weight, bias, op.eps)?;
     // As PyTorch: the batch is normalized by the biased variance and remembered by the unbiased one.
-    let unbiased = count as f64 / (count.max(2) - 1) as f64;
+    let unbiased = count as f64 / (count - 1) as f64;
     let blend = |running: &Tensor, batch: &Tensor, factor: f64| {
         running.detach().scale(1.0 - op.momentum)?.add(&batch.scale(op.momentum * factor)?)
     };

@@ -14,6 +14,12 @@ use super::{
 };
 use burn::backend::TensorMetadata;
 
+/// `max(x, 0)`, where NaN stays NaN, as in PyTorch: a diverged network must not look sound.
+#[inline(always)]
+fn rectify(v: f32) -> f32 {
+    if v < 0.0 { 0.0 } else { v }
+}
+
 pub(super) fn forward(x: FlexTensor) -> FlexTensor {
     if !is_f32(&x) {
         return Flex::relu(x);
@@ -21,13 +27,13 @@ pub(super) fn forward(x: FlexTensor) -> FlexTensor {
     let mut x = dense(x);
     if let Some(own) = x.try_storage_mut::<f32>() {
         own.par_chunks_mut(GRAIN)
-            .for_each(|chunk| vectorized(|| chunk.iter_mut().for_each(|v| *v = v.max(0.0))));
+            .for_each(|chunk| vectorized(|| chunk.iter_mut().for_each(|v| *v = rectify(*v))));
         return x;
     }
     let from = elements(&x);
     let mut out = buffer(from.len());
     out.par_chunks_mut(GRAIN).zip(from.par_chunks(GRAIN)).for_each(|(out, from)| {
-        vectorized(|| out.iter_mut().zip(from).for_each(|(o, &v)| *o = v.max(0.0)));
+        vectorized(|| out.iter_mut().zip(from).for_each(|(o, &v)| *o = rectify(v)));
     });
     build(&x.shape().iter().copied().collect::<Vec<_>>(), out)
 }
@@ -41,7 +47,7 @@ pub(super) fn backward(output: FlexTensor, grad: FlexTensor) -> FlexTensor {
     let y = elements(&output);
     if let Some(own) = grad.try_storage_mut::<f32>() {
         own.par_chunks_mut(GRAIN).zip(y.par_chunks(GRAIN)).for_each(|(own, y)| {
-            vectorized(|| own.iter_mut().zip(y).for_each(|(g, &y)| *g = if y > 0.0 { *g } else { 0.0 }));
+            vectorized(|| own.iter_mut().zip(y).for_each(|(g, &y)| *g = if y <= 0.0 { 0.0 } else { *g }));
         });
         return grad;
     }
@@ -49,7 +55,7 @@ pub(super) fn backward(output: FlexTensor, grad: FlexTensor) -> FlexTensor {
     let mut out = buffer(g.len());
     out.par_chunks_mut(GRAIN).zip(g.par_chunks(GRAIN)).zip(y.par_chunks(GRAIN)).for_each(|((out, g), y)| {
         vectorized(|| {
-            out.iter_mut().zip(g).zip(y).for_each(|((o, &g), &y)| *o = if y > 0.0 { g } else { 0.0 })
+            out.iter_mut().zip(g).zip(y).for_each(|((o, &g), &y)| *o = if y <= 0.0 { 0.0 } else { g })
         });
     });
     let shape: Vec<usize> = grad.shape().iter().copied().collect();

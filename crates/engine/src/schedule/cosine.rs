@@ -22,7 +22,7 @@ impl Rule for CosineAnnealing {
         match step {
             0 => lr,
             // The step before was the lowest point, of which no multiple leads up again.
-            t if (t - 1) % (2 * t_max) == t_max => {
+            t if (t - 1) % t_max.saturating_mul(2) == t_max => {
                 lr + (base - self.eta_min) * (1.0 - (PI / t_max as f64).cos()) / 2.0
             }
             t => half(t) / half(t - 1) * (lr - self.eta_min) + self.eta_min,

@@ -145,8 +145,8 @@ impl OpFamily for Conv {
     fn cost(&self, inputs: &[&Fact], outputs: &[&Fact], bindings: &Bindings) -> Result<Cost> {
         let mut cost = Cost::memory(outputs, bindings)?;
         if let Some(weight) = inputs.get(1) {
-            let shape = weight.eval_shape(bindings)?;
-            cost.macs = cost.activations * shape.iter().skip(1).map(|&d| d as u64).product::<u64>();
+            let filter = Fact { dtype: weight.dtype, shape: weight.shape.iter().skip(1).cloned().collect() };
+            cost.macs = cost.activations.saturating_mul(filter.numel(bindings)?);
         }
         Ok(cost)
     }

@@ -54,7 +54,7 @@ impl OpFamily for Linear {
     fn cost(&self, inputs: &[&Fact], outputs: &[&Fact], bindings: &Bindings) -> Result<Cost> {
         let mut cost = Cost::memory(outputs, bindings)?;
         if let Some(features) = inputs.first().and_then(|x| x.shape.last()) {
-            cost.macs = cost.activations * features.eval(bindings)? as u64;
+            cost.macs = cost.activations.saturating_mul(features.eval(bindings)? as u64);
         }
         Ok(cost)
     }

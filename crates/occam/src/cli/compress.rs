@@ -62,7 +62,13 @@ fn figures(summary: &Summary) -> String {
         .iter()
         .map(|m| {
             let accuracy = if m.seeds.len() > 1 {
-                format!("{:.2} ± {:.2} ({} seeds)", m.top1_mean, m.top1_std, m.seeds.len())
+                format!(
+                    "{:.2} ± {:.2} ({} seeds), file {:.2}",
+                    m.top1_mean,
+                    m.top1_std,
+                    m.seeds.len(),
+                    m.top1
+                )
             } else {
                 format!("{:.2}", m.top1)
             };

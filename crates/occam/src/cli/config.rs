@@ -19,6 +19,7 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// Print a config with all its bases merged in
+    #[command(after_help = "Examples:\n  occam config print configs/quickstart.py --json")]
     Print(ConfigArgs),
 }
 

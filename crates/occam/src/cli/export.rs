@@ -50,7 +50,7 @@ impl Args {
         let options = RunOptions {
             registry: &registry,
             loader: &loader,
-            work_dir: Some(self.config.work_dir(None, &config)),
+            work_dir: self.config.work_dir(None, &config),
             seed: None,
             device: self.device.device()?,
             resume: Resume::No,
@@ -60,6 +60,9 @@ impl Args {
         runner.load_weights(&self.checkpoint)?;
         let name =
             self.output.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned());
+        if let Some(dir) = self.output.parent().filter(|d| !d.as_os_str().is_empty()) {
+            std::fs::create_dir_all(dir).map_err(|e| Failure::new(format!("{}: {e}", dir.display())))?;
+        }
         let options = ExportOptions { opset: self.opset, name, image_size: self.shape };
         write(&runner, &self.output, &options)?;
         let bytes = std::fs::metadata(&self.output)

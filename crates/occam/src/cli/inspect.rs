@@ -23,7 +23,7 @@ use crate::table;
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Channels, height and width of the images [default: those of the config's data, else 3,224,224]
+    /// Channels, height and width of the images [default: those of the config's data, else C,224,224]
     #[arg(long, value_parser = parse_shape, value_name = "C,H,W")]
     shape: Option<[usize; 3]>,
     /// Print the graph as text instead
@@ -57,10 +57,24 @@ impl Args {
             value.type_name().is_some_and(|name| !known.contains(&name)) && value.get("cfg_path").is_none()
         });
         let TaskModel { graph, .. } = env.task_model(inner.unwrap_or(value))?;
-        let size = self.shape.or_else(|| data_size(&config, &registry)).unwrap_or([3, 224, 224]);
+        let size = match self.shape {
+            Some(size) => size,
+            None => data_size(&config, &registry).unwrap_or_else(|why| {
+                let channels = graph
+                    .inputs()
+                    .first()
+                    .and_then(|&v| graph.value(v).ok()?.fact.shape.get(1)?.known())
+                    .unwrap_or(3);
+                eprintln!("the data tells no image size ({why}); taking {channels},224,224, see --shape");
+                [channels, 224, 224]
+            }),
+        };
         let graph = fix_image_size(&graph, size)?;
         if self.graph {
-            print_line(graph.to_string().trim_end());
+            match json {
+                true => print_json(&json!({ "graph": graph.to_string() })),
+                false => print_line(graph.to_string().trim_end()),
+            }
             return Ok(());
         }
         let bindings = Bindings::from([("N".into(), 1)]);
@@ -124,11 +138,17 @@ fn params_of(
     Ok(sum)
 }
 
-/// The size of the config's images, where its data is at hand.
-fn data_size(config: &occam_config::Value, registry: &occam_config::Registry) -> Option<[usize; 3]> {
-    let value = config.get("test_dataloader.dataset").or_else(|| config.get("train_dataloader.dataset"))?;
-    let dataset = registry.build::<dyn occam_data::Dataset>(value).ok()?;
+/// The size of the config's images, or why it is not known.
+fn data_size(
+    config: &occam_config::Value,
+    registry: &occam_config::Registry,
+) -> Result<[usize; 3], occam_config::Error> {
+    let value = config
+        .get("test_dataloader.dataset")
+        .or_else(|| config.get("train_dataloader.dataset"))
+        .ok_or_else(|| occam_config::Error::new("the config has none"))?;
+    let dataset = registry.build::<dyn occam_data::Dataset>(value)?;
     let mut rng = occam_data::Seed(0).stream("inspect", &[]);
-    let sample = dataset.pipeline().apply(dataset.get(0).ok()?, &mut rng).ok()?;
-    Some([sample.image.channels(), sample.image.height(), sample.image.width()])
+    let sample = dataset.pipeline().apply(dataset.get(0)?, &mut rng)?;
+    Ok([sample.image.channels(), sample.image.height(), sample.image.width()])
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Outcome;
 use super::common::{ConfigArgs, DeviceArgs};
 use crate::console;
+use crate::diagnostic::Failure;
 
 /// Measure a checkpoint on the test data
 #[derive(clap::Args)]
@@ -18,6 +19,9 @@ pub struct Args {
     config: ConfigArgs,
     /// The checkpoint, or weights alone (.safetensors)
     checkpoint: PathBuf,
+    /// Write the figures as test.json into this folder as well
+    #[arg(long, value_name = "DIR")]
+    work_dir: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -30,7 +34,7 @@ impl Args {
         let options = RunOptions {
             registry: &registry,
             loader: &loader,
-            work_dir: Some(self.config.work_dir(None, &config)),
+            work_dir: self.config.work_dir(None, &config),
             seed: None,
             device: self.device.device()?,
             resume: Resume::No,
@@ -39,6 +43,12 @@ impl Args {
         let mut runner = Runner::for_testing(&config, options)?;
         runner.load_weights(&self.checkpoint)?;
         let metrics = runner.test()?;
+        if let Some(dir) = &self.work_dir {
+            let text = serde_json::to_string_pretty(&metrics).map_err(|e| Failure::new(e.to_string()))?;
+            std::fs::create_dir_all(dir).map_err(|e| Failure::new(format!("{}: {e}", dir.display())))?;
+            occam_io::atomic_write(dir.join("test.json"), |f| std::io::Write::write_all(f, text.as_bytes()))
+                .map_err(|e| Failure::new(e.to_string()))?;
+        }
         if json {
             console::print_json(&json!({ "event": "result", "metrics": metrics }));
         } else {

@@ -46,7 +46,7 @@ impl Args {
         let options = RunOptions {
             registry: &registry,
             loader: &loader,
-            work_dir: Some(work_dir.clone()),
+            work_dir: work_dir.clone(),
             seed: self.seed,
             device: self.device.device()?,
             resume,

@@ -96,25 +96,59 @@ pub fn from_config(
     custom_hooks: Option<&Value>,
     registry: &Registry,
 ) -> Result<Vec<Box<dyn Hook>>> {
-    let mut hooks = Vec::new();
+    let mut hooks: Vec<(u32, Box<dyn Hook>)> = Vec::new();
+    let mut add = |value: &Value| -> Result<()> {
+        let mut own = value.clone();
+        let priority = own.as_dict_mut().and_then(|d| d.remove("priority"));
+        let hook = registry.build::<dyn Hook>(&own)?;
+        let priority = priority.map_or(Ok(hook.priority()), |p| number(&p))?;
+        hooks.push((priority, hook));
+        Ok(())
+    };
     let given = default_hooks.and_then(Value::as_dict);
     for (key, name) in DEFAULTS {
         if given.is_none_or(|d| d.get(key).is_none()) {
             let config = occam_config::Loader::new()
                 .load_str("default_hooks", &format!("hook = dict(type='{name}')"))?;
             if let Some(config) = config.get("hook") {
-                hooks.push(registry.build::<dyn Hook>(config)?);
+                add(config)?;
             }
         }
     }
     for (_, value) in given.into_iter().flat_map(|d| d.iter()) {
         if !value.is_none() {
-            hooks.push(registry.build::<dyn Hook>(value)?);
+            add(value)?;
         }
     }
     for value in custom_hooks.and_then(Value::as_list).into_iter().flatten() {
-        hooks.push(registry.build::<dyn Hook>(value)?);
+        add(value)?;
     }
-    hooks.sort_by_key(|h| h.priority());
-    Ok(hooks)
+    hooks.sort_by_key(|(priority, _)| *priority);
+    Ok(hooks.into_iter().map(|(_, hook)| hook).collect())
+}
+
+/// mmengine's names of priorities.
+const PRIORITIES: &[(&str, u32)] = &[
+    ("HIGHEST", 0),
+    ("VERY_HIGH", 10),
+    ("HIGH", 30),
+    ("ABOVE_NORMAL", 40),
+    ("NORMAL", 50),
+    ("BELOW_NORMAL", 60),
+    ("LOW", 70),
+    ("VERY_LOW", 90),
+    ("LOWEST", 100),
+];
+
+/// A `priority`: a name or a number from 0 to 100.
+fn number(value: &Value) -> Result<u32> {
+    let named = value.as_str().and_then(|s| PRIORITIES.iter().find(|(n, _)| *n == s)).map(|(_, p)| *p);
+    let given = value.as_i64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n <= 100);
+    named.or(given).ok_or_else(|| {
+        let names: Vec<&str> = PRIORITIES.iter().map(|(n, _)| *n).collect();
+        occam_config::Error::new("`priority` must be a name or a number from 0 to 100")
+            .at(value)
+            .with_help(format!("names: {}", names.join(", ")))
+            .into()
+    })
 }

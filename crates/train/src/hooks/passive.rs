@@ -10,10 +10,7 @@ use super::Hook;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Passive {
-    #[serde(default, rename = "priority")]
-    _priority: Option<Value>,
-}
+struct Passive {}
 
 impl Hook for Passive {}
 
@@ -27,5 +24,5 @@ pub(super) fn build_visualization(value: &Value, _: &Registry) -> Result<Box<dyn
     if value.get("enable").and_then(Value::as_bool) == Some(true) {
         return Err(Error::new("VisualizationHook: drawing images is not supported; set `enable=False`"));
     }
-    Ok(Box::new(Passive { _priority: None }))
+    Ok(Box::new(Passive {}))
 }

@@ -30,12 +30,15 @@ pub struct ValLoop;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    #[serde(default, rename = "fp16")]
-    _fp16: bool,
+    #[serde(default)]
+    fp16: bool,
 }
 
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn EvalLoop>, Error> {
-    let _: Config = value.parse()?;
+    let config: Config = value.parse()?;
+    if config.fp16 {
+        return Err(Error::new("`fp16=True` is not supported").at(value.get("fp16").unwrap_or(value)));
+    }
     Ok(Box::new(ValLoop))
 }
 

@@ -5,7 +5,6 @@ use occam_config::{Build, Registry, Value};
 use occam_engine::optim::{AdamW, Optimizer, Sgd, State};
 use serde::Deserialize;
 
-use crate::error::refuse;
 use crate::{Algorithm, GradientMap, Result};
 
 const TABLE: &[(&str, Build<dyn Optimizer>)] = &[("SGD", sgd), ("AdamW", adamw)];
@@ -13,14 +12,31 @@ const TABLE: &[(&str, Build<dyn Optimizer>)] = &[("SGD", sgd), ("AdamW", adamw)]
 fn sgd(value: &Value, _: &Registry) -> Result<Box<dyn Optimizer>, occam_config::Error> {
     let sgd: Sgd = value.parse()?;
     if sgd.nesterov && (sgd.momentum <= 0.0 || sgd.dampening != 0.0) {
-        return Err(occam_config::Error::new("SGD: nesterov needs a momentum and no dampening"));
+        return Err(occam_config::Error::new("SGD: nesterov needs a momentum and no dampening").at(value));
     }
+    let names = [("lr", sgd.lr), ("momentum", sgd.momentum), ("weight_decay", sgd.weight_decay)];
+    not_negative(value, &names)?;
     Ok(Box::new(sgd))
 }
 
 fn adamw(value: &Value, _: &Registry) -> Result<Box<dyn Optimizer>, occam_config::Error> {
     let adamw: AdamW = value.parse()?;
+    not_negative(value, &[("lr", adamw.lr), ("eps", adamw.eps), ("weight_decay", adamw.weight_decay)])?;
+    if !(0.0..1.0).contains(&adamw.betas.0) || !(0.0..1.0).contains(&adamw.betas.1) {
+        return Err(occam_config::Error::new("`betas` must be at least 0 and below 1").at(value));
+    }
     Ok(Box::new(adamw))
+}
+
+/// Refuses numbers below 0 and such that are none.
+fn not_negative(value: &Value, numbers: &[(&str, f64)]) -> Result<(), occam_config::Error> {
+    match numbers.iter().find(|(_, x)| !(*x >= 0.0 && x.is_finite())) {
+        None => Ok(()),
+        Some((name, x)) => {
+            let error = occam_config::Error::new(format!("`{name}` must be at least 0, found {x}"));
+            Err(error.at(value.get(name).unwrap_or(value)))
+        }
+    }
 }
 
 pub(crate) fn register(registry: &mut Registry) {
@@ -63,6 +79,7 @@ fn two() -> f64 {
 /// | `clip_grad` | `dict(max_norm=..)`: gradients are scaled down where their joint 2-norm is larger |
 pub struct OptimWrapper {
     optimizer: Box<dyn Optimizer>,
+    kind: String,
     clip_grad: Option<ClipGrad>,
     lr: f64,
 }
@@ -85,16 +102,29 @@ impl OptimWrapper {
             return Err(occam_config::Error::new("`paramwise_cfg` is not supported").at(v).into());
         }
         if config.accumulative_counts != 1 {
-            return refuse("optim_wrapper: `accumulative_counts` is not supported");
+            let error = occam_config::Error::new("`accumulative_counts` is not supported");
+            return Err(error.at(value.get("accumulative_counts").unwrap_or(value)).into());
         }
         if let Some(clip) = &config.clip_grad
             && (clip.norm_type != 2.0 || clip.max_norm.is_nan() || clip.max_norm <= 0.0)
         {
-            return refuse("clip_grad: `max_norm` must be above 0 and `norm_type` 2");
+            let error = occam_config::Error::new("clip_grad: `max_norm` must be above 0 and `norm_type` 2");
+            return Err(error.at(value.get("clip_grad").unwrap_or(value)).into());
         }
         let optimizer = registry.build::<dyn Optimizer>(&config.optimizer)?;
         let lr = optimizer.lr();
-        Ok(Self { optimizer, clip_grad: config.clip_grad, lr })
+        let kind = config.optimizer.type_name().unwrap_or_default().to_owned();
+        Ok(Self { optimizer, kind, clip_grad: config.clip_grad, lr })
+    }
+
+    /// Name of the optimizer.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// Whether gradients are clipped.
+    pub fn clips(&self) -> bool {
+        self.clip_grad.is_some()
     }
 
     /// The learning rate of the next step.
@@ -112,25 +142,27 @@ impl OptimWrapper {
         self.lr = lr;
     }
 
-    /// Moves the parameters that have a gradient, and returns the gradients' joint norm where it was needed.
+    /// Moves the parameters that have a gradient, and returns the gradients' joint 2-norm before clipping. Where that is
+    /// not finite, nothing is moved.
     ///
     /// # Errors
     /// A gradient does not fit its parameter.
-    pub fn step(&mut self, algorithm: &mut dyn Algorithm, mut gradients: GradientMap) -> Result<Option<f64>> {
-        let mut norm = None;
+    pub fn step(&mut self, algorithm: &mut dyn Algorithm, mut gradients: GradientMap) -> Result<f64> {
+        let mut square = 0.0;
+        for g in gradients.values() {
+            square += f64::from(g.mul(g)?.sum()?.item()?);
+        }
+        let norm = f64::sqrt(square);
+        if !norm.is_finite() {
+            return Ok(norm);
+        }
         if let Some(clip) = &self.clip_grad {
-            let mut square = 0.0;
-            for g in gradients.values() {
-                square += f64::from(g.mul(g)?.sum()?.item()?);
-            }
-            let found = f64::sqrt(square);
-            let factor = clip.max_norm / (found + 1e-6);
+            let factor = clip.max_norm / (norm + 1e-6);
             if factor < 1.0 {
                 for g in gradients.values_mut() {
                     *g = g.scale(factor)?;
                 }
             }
-            norm = Some(found);
         }
         for (prefix, model) in algorithm.models_mut() {
             let names: Vec<String> =

@@ -29,6 +29,63 @@ pub trait RecipeStep {
 
     /// What it works on, for people.
     fn title(&self) -> String;
+
+    /// Finds what is wrong with the step before any step runs; `plan` is what the steps before it make.
+    ///
+    /// # Errors
+    /// The step would fail for what its config says.
+    fn check(&self, plan: &mut Plan, bench: &Bench<'_>) -> Result<()> {
+        let _ = (plan, bench);
+        Ok(())
+    }
+}
+
+/// The models that a recipe will make, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    names: Vec<String>,
+}
+
+/// A model's name as part of file names.
+pub(crate) fn stem(name: &str) -> String {
+    name.replace(' ', "_")
+}
+
+impl Plan {
+    /// Notes that a step makes `name`.
+    ///
+    /// # Errors
+    /// Another has the same name, or one that would share its files.
+    pub fn make(&mut self, name: &str) -> Result<()> {
+        match self.names.iter().find(|n| stem(n) == stem(name)) {
+            Some(other) if other == name => refuse(format!("two steps make a model called `{name}`")),
+            Some(other) => refuse(format!("models `{name}` and `{other}` would share their files")),
+            None => {
+                self.names.push(name.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    /// Refuses a name that no step before makes.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn need(&self, name: &str) -> Result<()> {
+        known(name, self.names.iter().map(String::as_str))
+    }
+}
+
+/// Refuses a name that is none of `made`.
+fn known<'a>(name: &str, made: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
+    if made.clone().any(|m| m == name) {
+        return Ok(());
+    }
+    let error = ConfigError::new(format!("no step before this one makes a model called `{name}`"));
+    Err(Error::Config(match occam_config::suggest(name, made) {
+        Some(meant) => error.with_help(format!("did you mean `{meant}`?")),
+        None => error,
+    }))
 }
 
 /// One training of one model with one seed.
@@ -63,7 +120,7 @@ pub struct Bench<'a> {
     pub work_dir: PathBuf,
     /// Where models run.
     pub device: Device,
-    /// Whether steps whose results are there are passed over.
+    /// Whether trainings go on from what an earlier call left; finished ones then take no time.
     pub resume: bool,
     /// Models by name, in the order in which they were made.
     pub products: IndexMap<String, Product>,
@@ -76,6 +133,16 @@ impl Bench<'_> {
     /// Tells people a sentence.
     pub fn message(&mut self, text: &str) {
         self.reporter.message(text);
+    }
+
+    /// What models are built with, where no seed matters.
+    pub fn env(&self) -> crate::Env<'_> {
+        crate::Env {
+            registry: self.registry,
+            loader: self.loader,
+            seed: occam_data::Seed(0),
+            device: self.device.clone(),
+        }
     }
 
     /// Lends the reporter to a run.
@@ -93,14 +160,8 @@ impl Bench<'_> {
     /// # Errors
     /// There is none of that name.
     pub fn product(&self, name: &str) -> Result<&Product> {
-        self.products.get(name).ok_or_else(|| {
-            let made = self.products.keys().map(String::as_str);
-            let error = ConfigError::new(format!("no step before this one makes a model called `{name}`"));
-            Error::Config(match occam_config::suggest(name, made) {
-                Some(meant) => error.with_help(format!("did you mean `{meant}`?")),
-                None => error,
-            })
-        })
+        known(name, self.products.keys().map(String::as_str))?;
+        self.products.get(name).ok_or_else(|| Error::Other(format!("there is no model `{name}`")))
     }
 
     /// A path as the summary tells it: relative to the work directory.
@@ -169,6 +230,12 @@ pub fn run(config: &Value, options: RecipeOptions<'_>) -> Result<Summary> {
         figures: IndexMap::new(),
         reporter: options.reporter,
     };
+    let mut plan = Plan::default();
+    for (i, (step, value)) in steps.iter().zip(&parsed.steps).enumerate() {
+        step.check(&mut plan, &bench).map_err(|e| {
+            ConfigError::from(e).at(value).with_context(format!("in step {} ({})", i + 1, step.title()))
+        })?;
+    }
     let mut records = Vec::new();
     for (i, (step, value)) in steps.iter().zip(&parsed.steps).enumerate() {
         bench.message(&format!("step {} of {}: {}", i + 1, steps.len(), step.title()));

@@ -15,7 +15,9 @@ pub struct ModelFigures {
     pub name: String,
     /// Its exported file, relative to the work directory; that of the first seed where there are several.
     pub file: Option<String>,
-    /// Accuracy of that file in percent, on the test data.
+    /// The exported files of all seeds.
+    pub files: Vec<String>,
+    /// Accuracy in percent on the test data of the weights in `file`, measured in Occam's executor.
     pub top1: f64,
     /// Multiply-accumulates for one image.
     pub macs: u64,

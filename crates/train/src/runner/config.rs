@@ -47,12 +47,13 @@ fn need<'a>(config: &'a Value, key: &str, because: &str) -> Result<&'a Value> {
 }
 
 /// The preprocessor of a run: the model's own, else the config's; `ClsDataPreprocessor` where it names no type.
-fn preprocessor(config: &Value, options: &RunOptions<'_>) -> Result<Arc<dyn DataPreprocessor>> {
-    let own = present(config, "model").and_then(|m| {
-        let nested = ["data_preprocessor", "architecture.data_preprocessor"];
-        nested.into_iter().find_map(|key| m.get(key).filter(|v| !v.is_none()))
-    });
+fn preprocessor(
+    config: &Value,
+    own: Option<&Value>,
+    options: &RunOptions<'_>,
+) -> Result<Arc<dyn DataPreprocessor>> {
     let default = Value::from(occam_config::Dict::new());
+    let own = own.filter(|v| !v.is_none());
     let mut value = own.or_else(|| present(config, "data_preprocessor")).unwrap_or(&default).clone();
     if let Some(dict) = value.as_dict_mut()
         && !dict.contains("type")
@@ -74,16 +75,9 @@ impl Runner {
             Some(s) => Seed(s),
             None => seed(config)?,
         };
-        let work_dir = match (&options.work_dir, present(config, "work_dir")) {
-            (Some(dir), _) => dir.clone(),
-            (None, Some(v)) => {
-                v.as_str().ok_or_else(|| ConfigError::new("`work_dir` must be a str").at(v))?.into()
-            }
-            (None, None) => "work_dirs/run".into(),
-        };
         let env = Env { registry, loader: options.loader, seed, device: options.device.clone() };
-        let preprocessor = preprocessor(config, &options)?;
         let algorithm = env.algorithm(need(config, "model", "every run")?)?;
+        let preprocessor = preprocessor(config, algorithm.data_preprocessor(), &options)?;
         let evaluation = |side: &str| -> Result<Option<Evaluation>> {
             let Some(loader) = present(config, &format!("{side}_dataloader")) else { return Ok(None) };
             let evaluator = need(config, &format!("{side}_evaluator"), &format!("`{side}_dataloader`"))?;
@@ -117,7 +111,11 @@ impl Runner {
             hooks::from_config(present(config, "default_hooks"), present(config, "custom_hooks"), registry)?;
         let resume = match (options.resume, present(config, "resume")) {
             (Resume::No, Some(v)) => match (v.as_bool(), v.as_str()) {
-                (Some(true), _) => Resume::Auto,
+                // As mmengine: from `load_from` where there is one.
+                (Some(true), _) => match present(config, "load_from").and_then(Value::as_str) {
+                    Some(path) => Resume::From(path.into()),
+                    None => Resume::Auto,
+                },
                 (Some(false), _) => Resume::No,
                 (_, Some(path)) => Resume::From(path.into()),
                 _ => return Err(ConfigError::new("`resume` must be a bool or a path").at(v).into()),
@@ -125,7 +123,7 @@ impl Runner {
             (resume, _) => resume,
         };
         let mut runner = Self {
-            work_dir,
+            work_dir: options.work_dir,
             config_text: config.to_python(),
             seed,
             device: options.device,
@@ -141,9 +139,11 @@ impl Runner {
             iter: 0,
             data_seconds: 0.0,
             last_metrics: Metrics::new(),
-            image_size: Arc::default(),
+            image_size: std::sync::OnceLock::new(),
         };
-        if let Some(v) = present(config, "load_from") {
+        if runner.resume == Resume::No
+            && let Some(v) = present(config, "load_from")
+        {
             let path = v.as_str().ok_or_else(|| ConfigError::new("`load_from` must be a path").at(v))?;
             runner.load_weights(path.as_ref())?;
         }

@@ -6,7 +6,6 @@ mod train;
 pub(crate) use config::seed;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use indexmap::IndexMap;
 use occam_config::Registry;
@@ -40,8 +39,8 @@ pub struct RunOptions<'a> {
     pub registry: &'a Registry,
     /// Reads further configs, such as those of `cfg_path`.
     pub loader: &'a occam_config::Loader,
-    /// Where results go; the config's `work_dir`, or `work_dirs/<name>` of the caller's choice, where none.
-    pub work_dir: Option<PathBuf>,
+    /// Where results go.
+    pub work_dir: PathBuf,
     /// Seed instead of the config's `randomness.seed`.
     pub seed: Option<u64>,
     /// Where models run.
@@ -88,7 +87,7 @@ pub struct Runner {
     iter: u64,
     data_seconds: f64,
     last_metrics: Metrics,
-    image_size: Arc<std::sync::OnceLock<[usize; 3]>>,
+    image_size: std::sync::OnceLock<[usize; 3]>,
 }
 
 impl Runner {
@@ -110,6 +109,11 @@ impl Runner {
     /// Iterations finished.
     pub fn iter(&self) -> u64 {
         self.iter
+    }
+
+    /// Whether the iterations done are a whole number of epochs.
+    pub fn at_epoch_end(&self) -> bool {
+        self.training.as_ref().is_some_and(|t| self.iter.is_multiple_of((t.loader.len() as u64).max(1)))
     }
 
     /// What is trained.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::export;
 use crate::recipe::summary::mean_std;
-use crate::recipe::{Bench, ModelFigures, RecipeStep};
+use crate::recipe::{Bench, ModelFigures, Plan, RecipeStep};
 use crate::runner::Runner;
 use crate::{Error, Result};
 
@@ -41,8 +41,9 @@ struct Evaluate {
 
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn RecipeStep>, ConfigError> {
     let config: Config = value.parse()?;
-    if config.latency_runs == 0 {
-        return Err(ConfigError::new("`latency_runs` must be at least 1"));
+    if config.latency_runs == 0 || config.latency_runs > 100_000 {
+        let error = ConfigError::new("`latency_runs` must be in 1..=100000");
+        return Err(error.at(value.get("latency_runs").unwrap_or(value)));
     }
     Ok(Box::new(Evaluate { config }))
 }
@@ -50,6 +51,10 @@ pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn RecipeStep>, 
 impl RecipeStep for Evaluate {
     fn title(&self) -> String {
         "evaluate".into()
+    }
+
+    fn check(&self, plan: &mut Plan, _: &Bench<'_>) -> Result<()> {
+        self.config.models.iter().flatten().try_for_each(|name| plan.need(name))
     }
 
     fn run(&self, bench: &mut Bench<'_>) -> Result<()> {
@@ -99,6 +104,7 @@ impl Evaluate {
         Ok(ModelFigures {
             name: name.into(),
             file: path.map(|p| bench.relative(&p)),
+            files: product.runs.iter().filter_map(|r| Some(bench.relative(r.onnx.as_deref()?))).collect(),
             top1: accuracies.first().copied().unwrap_or(f64::NAN),
             macs,
             params,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::Result;
 use crate::export::{self, ExportOptions};
-use crate::recipe::{Bench, RecipeStep};
+use crate::recipe::{Bench, Plan, RecipeStep, stem};
 
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -32,12 +32,21 @@ struct Export {
 
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn RecipeStep>, Error> {
     let config: Config = value.parse()?;
+    let known = 15..=23;
+    if !known.contains(&config.opset) {
+        let message = format!("opset {} is not in {} to {}", config.opset, known.start(), known.end());
+        return Err(Error::new(message).at(value.get("opset").unwrap_or(value)));
+    }
     Ok(Box::new(Export { config }))
 }
 
 impl RecipeStep for Export {
     fn title(&self) -> String {
         "export".into()
+    }
+
+    fn check(&self, plan: &mut Plan, _: &Bench<'_>) -> Result<()> {
+        self.config.models.iter().flatten().try_for_each(|name| plan.need(name))
     }
 
     fn run(&self, bench: &mut Bench<'_>) -> Result<()> {
@@ -48,7 +57,7 @@ impl RecipeStep for Export {
         for name in names {
             let mut product = bench.product(&name)?.clone();
             for (i, run) in product.runs.iter_mut().enumerate() {
-                let stem = name.replace(' ', "_");
+                let stem = stem(&name);
                 let file =
                     if i == 0 { format!("{stem}.onnx") } else { format!("{stem}_seed_{}.onnx", run.seed) };
                 let path = bench.work_dir.join(file);

@@ -6,9 +6,10 @@ use indexmap::IndexMap;
 use occam_config::{Error, Registry, Value};
 use serde::Deserialize;
 
-use crate::recipe::{Bench, Product, RecipeStep, Trained};
+use crate::error::refuse;
+use crate::recipe::{Bench, Plan, Product, RecipeStep, Trained, stem};
 use crate::runner::{Resume, RunOptions, Runner};
-use crate::{Result, error::refuse};
+use crate::{AlgorithmConfig, Result};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,16 +56,24 @@ impl RecipeStep for Train {
         format!("train {}", self.config.name)
     }
 
+    fn check(&self, plan: &mut Plan, bench: &Bench<'_>) -> Result<()> {
+        let c = &self.config;
+        for name in c.checkpoints.values() {
+            plan.need(name)?;
+        }
+        plan.make(&c.name)?;
+        self.base(bench)?;
+        // An algorithm needs checkpoints that are not there yet; a model can be built now.
+        let algorithms = bench.registry.names::<dyn AlgorithmConfig>();
+        if c.model.type_name().is_none_or(|name| !algorithms.contains(&name)) {
+            bench.env().task_model(&c.model)?;
+        }
+        Ok(())
+    }
+
     fn run(&self, bench: &mut Bench<'_>) -> Result<()> {
         let c = &self.config;
-        if bench.products.contains_key(&c.name) {
-            return refuse(format!("two steps make a model called `{}`", c.name));
-        }
-        let mut base = bench.config.clone();
-        if let Some(cfg) = &c.cfg {
-            base = base.merged(cfg)?;
-        }
-        base.set("model", c.model.clone())?;
+        let base = self.base(bench)?;
         let seeds = match &c.seeds {
             Some(seeds) => seeds.clone(),
             None => vec![crate::runner::seed(&bench.config)?.0],
@@ -93,8 +102,18 @@ impl RecipeStep for Train {
 }
 
 impl Train {
+    /// The config of its runs, but for seed and checkpoints.
+    fn base(&self, bench: &Bench<'_>) -> Result<Value> {
+        let mut base = bench.config.clone();
+        if let Some(cfg) = &self.config.cfg {
+            base = base.merged(cfg)?;
+        }
+        base.set("model", self.config.model.clone())?;
+        Ok(base)
+    }
+
     fn train(&self, bench: &mut Bench<'_>, config: &Value, seed: u64, several: bool) -> Result<PathBuf> {
-        let mut work_dir = bench.work_dir.join(self.config.name.replace(' ', "_"));
+        let mut work_dir = bench.work_dir.join(stem(&self.config.name));
         if several {
             work_dir.push(format!("seed_{seed}"));
             bench.message(&format!("{}, seed {seed}", self.config.name));
@@ -102,7 +121,7 @@ impl Train {
         let options = RunOptions {
             registry: bench.registry,
             loader: bench.loader,
-            work_dir: Some(work_dir.clone()),
+            work_dir: work_dir.clone(),
             seed: Some(seed),
             device: bench.device.clone(),
             resume: if bench.resume { Resume::Auto } else { Resume::No },
