@@ -1,6 +1,7 @@
 //! Running a graph.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use occam_graph::{Bindings, Dim, Graph, NodeId, Source, ValueId};
@@ -128,9 +129,8 @@ impl Executor {
             out.outputs.push(self.operand(*v, params, &values)?);
         }
         for &v in &request.taps {
-            if !out.taps.contains_key(&v) {
-                let value = self.operand(v, params, &values)?;
-                out.taps.insert(v, value);
+            if let Entry::Vacant(tap) = out.taps.entry(v) {
+                tap.insert(self.operand(v, params, &values)?);
             }
         }
         out.buffers = context.buffers;
@@ -233,7 +233,8 @@ mod tests {
             let x =
                 Tensor::from_f32(&shape, (0..n).map(|i| (i as f32).cos()).collect(), &Device::cpu()).unwrap();
             for mode in [Mode::Train, Mode::Eval] {
-                let out = executor.run(&params.constants(), &[x.clone()], &Request::new(mode)).unwrap();
+                let out =
+                    executor.run(&params.constants(), std::slice::from_ref(&x), &Request::new(mode)).unwrap();
                 let fact = &graph.value(graph.outputs()[0].1).unwrap().fact;
                 assert_eq!(out.outputs[0].shape(), fact.eval_shape(&bindings).unwrap(), "{name}");
             }

@@ -5,7 +5,9 @@ use std::fmt;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
 /// An error of any crate, with the lines of config it is about.
-pub struct Failure {
+pub struct Failure(Box<Details>);
+
+struct Details {
     message: String,
     help: Option<String>,
     label: Option<LabeledSpan>,
@@ -16,12 +18,18 @@ pub struct Failure {
 impl Failure {
     /// An error that is about no config.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: None, label: None, source: None, location: None }
+        Self(Box::new(Details {
+            message: message.into(),
+            help: None,
+            label: None,
+            source: None,
+            location: None,
+        }))
     }
 
     /// With advice.
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.0.help = Some(help.into());
         self
     }
 
@@ -29,9 +37,9 @@ impl Failure {
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "event": "error",
-            "message": self.message,
-            "location": self.location,
-            "help": self.help,
+            "message": self.0.message,
+            "location": self.0.location,
+            "help": self.0.help,
         })
     }
 }
@@ -43,7 +51,7 @@ impl From<occam_config::Error> for Failure {
             message.push_str(&format!("\n  {context}"));
         }
         let span = error.span();
-        Self {
+        Self(Box::new(Details {
             message,
             help: error.help().map(str::to_owned),
             label: span.map(|s| LabeledSpan::underline((s.offset, s.len.max(1)))),
@@ -52,7 +60,7 @@ impl From<occam_config::Error> for Failure {
                     .with_language("Python")
             }),
             location: span.map(ToString::to_string),
-        }
+        }))
     }
 }
 
@@ -76,13 +84,13 @@ impl From<occam_graph::Error> for Failure {
 
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
@@ -90,14 +98,14 @@ impl std::error::Error for Failure {}
 
 impl Diagnostic for Failure {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help.as_ref().map(|h| Box::new(h) as Box<dyn fmt::Display>)
+        self.0.help.as_ref().map(|h| Box::new(h) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.source.as_ref().map(|s| s as &dyn SourceCode)
+        self.0.source.as_ref().map(|s| s as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        self.label.clone().map(|l| Box::new(std::iter::once(l)) as Box<dyn Iterator<Item = LabeledSpan>>)
+        self.0.label.clone().map(|l| Box::new(std::iter::once(l)) as Box<dyn Iterator<Item = LabeledSpan>>)
     }
 }

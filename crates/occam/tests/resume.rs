@@ -1,5 +1,5 @@
 //! Killed at any moment and resumed, a training ends in the same weights, bit for bit.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

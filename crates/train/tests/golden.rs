@@ -1,5 +1,5 @@
 //! Optimizers and schedules against PyTorch and mmengine. Made by `tools/golden/{optim,schedules}.py`.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use occam_config::{Registry, Value};
 use occam_engine::optim::Optimizer;

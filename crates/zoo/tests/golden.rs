@@ -1,5 +1,5 @@
 //! ResNets against the original: same weights, same input. Made by `tools/golden/resnet.py`.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
 
@@ -50,7 +50,8 @@ fn check(name: &str, config: &str, logits: f64, gradient: f64) {
         .collect();
     let executor = Executor::new(Arc::new(model.graph)).unwrap();
 
-    let out = executor.run(&params.constants(), &[input.clone()], &Request::new(Mode::Eval)).unwrap();
+    let out =
+        executor.run(&params.constants(), std::slice::from_ref(&input), &Request::new(Mode::Eval)).unwrap();
     assert_close(
         "eval logits",
         &values(&out.outputs[0].to_array().unwrap()),

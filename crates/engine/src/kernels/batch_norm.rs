@@ -41,21 +41,19 @@ fn lanes<const K: usize>(len: usize, f: impl Fn(usize) -> [f32; K]) -> [f64; K] 
     let mut i = 0;
     while i < whole {
         for lane in 0..16 {
-            let v = f(i + lane);
-            for k in 0..K {
-                acc[k][lane] += v[k];
+            for (sums, v) in acc.iter_mut().zip(f(i + lane)) {
+                sums[lane] += v;
             }
         }
         i += 16;
     }
     let mut total = [0f64; K];
-    for k in 0..K {
-        total[k] = acc[k].iter().map(|&v| f64::from(v)).sum();
+    for (total, sums) in total.iter_mut().zip(&acc) {
+        *total = sums.iter().map(|&v| f64::from(v)).sum();
     }
     while i < len {
-        let v = f(i);
-        for k in 0..K {
-            total[k] += f64::from(v[k]);
+        for (total, v) in total.iter_mut().zip(f(i)) {
+            *total += f64::from(v);
         }
         i += 1;
     }

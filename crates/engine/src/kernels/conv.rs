@@ -423,6 +423,14 @@ pub(super) fn forward(x: FlexTensor, weight: FlexTensor, geometry: ConvGeometry)
     build(&[plan.n, plan.o, plan.oh, plan.ow], out)
 }
 
+/// A run of images on the way back, and where its gradients go.
+struct Run<'a> {
+    images: &'a [f32],
+    dy: &'a [f32],
+    dx: Option<&'a mut [f32]>,
+    dw: &'a mut Vec<f32>,
+}
+
 pub(super) fn backward(
     x: FlexTensor,
     weight: FlexTensor,
@@ -456,27 +464,26 @@ pub(super) fn backward(
             Some(dx) => dx.chunks_mut(run * image).map(Some).collect(),
             None => (0..runs).map(|_| None).collect(),
         };
-        let work: Vec<_> = inputs
+        let work: Vec<Run<'_>> = inputs
             .into_iter()
             .zip(&mut parts)
             .zip(data.chunks(run * image))
             .zip(dy.chunks(run * output))
+            .map(|(((dx, dw), images), dy)| Run { images, dy, dx, dw })
             .collect();
-        let one =
-            |(((mut dx, part), images), dy): (((Option<&mut [f32]>, &mut Vec<f32>), &[f32]), &[f32])| {
-                if wanted[1] {
-                    *part = buffer(w.len());
-                }
-                let mut scratch = Scratch::default();
-                for (i, (images, dy)) in
-                    images.chunks(count * image).zip(dy.chunks(count * output)).enumerate()
-                {
-                    let at = i * count * image;
-                    let dx = dx.as_deref_mut().map(|dx| &mut dx[at..at + images.len()]);
-                    let dw = wanted[1].then_some(part.as_mut_slice());
-                    plan.backward((images, w, dy), dx, dw, &mut scratch, parallelism);
-                }
-            };
+        let one = |mut r: Run<'_>| {
+            if wanted[1] {
+                *r.dw = buffer(w.len());
+            }
+            let mut scratch = Scratch::default();
+            let shares = r.images.chunks(count * image).zip(r.dy.chunks(count * output));
+            for (i, (images, dy)) in shares.enumerate() {
+                let at = i * count * image;
+                let dx = r.dx.as_deref_mut().map(|dx| &mut dx[at..at + images.len()]);
+                let dw = wanted[1].then_some(r.dw.as_mut_slice());
+                plan.backward((images, w, dy), dx, dw, &mut scratch, parallelism);
+            }
+        };
         if by_run {
             work.into_par_iter().for_each(one);
         } else {

@@ -1,6 +1,6 @@
 //! Operators: one family a file, each saying what it makes of facts, how axes map, and what it costs.
 //!
-//! To add one: its file here, its line in [`families!`] below, its evaluation in `occam-engine`, its ONNX form in
+//! To add one: its file here, its line in `families!` below, its evaluation in `occam-engine`, its ONNX form in
 //! `occam-io` (both under the same file name), its case in [`examples`]. The compiler finds a missing line,
 //! the test `every_operator_is_complete` of the `occam` crate a missing case.
 
