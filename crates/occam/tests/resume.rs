@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use occam_testing::workspace;
 
@@ -59,24 +59,31 @@ fn final_weights(work_dir: &Path) -> Vec<u8> {
     std::fs::read(work_dir.join(name.trim())).unwrap()
 }
 
-/// Kills at several moments, each a little after the last, until the training ends by itself.
+/// A random time below `limit`.
+fn moment(limit: Duration) -> Duration {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
+    limit.mul_f64(f64::from(nanos % 1000) / 1000.0)
+}
+
+/// Kills at random moments: once soon after the start, then each time a little after another checkpoint.
 fn survives(by_epoch: bool, optimizer: &str, interval: u32) {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path(), by_epoch, optimizer, interval);
     let whole = dir.path().join("whole");
-    let started = Instant::now();
     let output = occam(&config, &whole).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let took = started.elapsed();
     let broken = dir.path().join("broken");
+    let last = || std::fs::read_to_string(broken.join("last_checkpoint")).unwrap_or_default();
     let mut kills = 0;
-    // Fractions of an uninterrupted run without any pattern that the checkpoints share.
-    for fraction in [0.31, 0.47, 0.23, 0.58, 0.41] {
+    for round in 0..4 {
+        let before = last();
         let mut child = occam(&config, &broken).arg("--resume").spawn().unwrap();
-        let end = Instant::now() + took.mul_f64(fraction);
-        while Instant::now() < end && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(5));
+        if round > 0 {
+            while last() == before && child.try_wait().unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
+        std::thread::sleep(moment(Duration::from_millis(if round == 0 { 300 } else { 40 })));
         if child.try_wait().unwrap().is_some() {
             break;
         }
