@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Goldens of mmcls's `CrossEntropyLoss` with hard labels, in float64.
 
-    /opt/oracle/mmrazor/bin/python tools/golden/cross_entropy.py
+    python tools/golden/cross_entropy.py
 
 Needs torch 1.13 and mmcls 1.0.0rc6. Six rows of five classes: scores `fill("cls_score", -3, 3)`, labels
 `labels("label", 6, 5)`, with `class_weight` `fill("class_weight", 0.5, 1.5)` and a weight for each row

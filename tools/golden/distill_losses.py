@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Goldens of the distillation losses: PyTorch in float64, each checked against mmrazor's own class.
 
-    /opt/oracle/mmrazor/bin/python tools/golden/distill_losses.py
+    python tools/golden/distill_losses.py
 
 Needs torch 1.13 and mmrazor 1.0.0. For a shape written `4x10`, the inputs are `fill("preds_S.4x10", -3, 3)` and
 `fill("preds_T.4x10", -3, 3)`. A loss that is not a scalar is differentiated with the upstream gradient

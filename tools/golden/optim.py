@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Goldens of the optimizers: ten steps of torch's own, in float64, with gradients from the formula.
 
-    /opt/oracle/mmrazor/bin/python tools/golden/optim.py
+    python tools/golden/optim.py
 
 Parameters `weight` [5, 3] and `bias` [7] start at `fill(name, -1, 1)`; the gradient of step `k`, from 0, is
 `fill("grad.{name}.{k}", -1, 1)`, the same whatever the parameters are. `optim.safetensors` holds for every

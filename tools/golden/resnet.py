@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Goldens of the residual networks, from mmcls itself, in float64.
 
-    /opt/oracle/mmrazor/bin/python tools/golden/resnet.py
+    python tools/golden/resnet.py
 
 Needs torch 1.13 and mmcls 1.0.0rc6. Weights and inputs: `formula.py`. Writes `resnet18`, `resnet_cifar`,
 `resnet_cifar50` and `resnet_variants`, each `.safetensors`, and prints how far torch's own float32 is from them,

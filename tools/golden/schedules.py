@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Goldens of the learning-rate schedules: mmengine's own, stepped as its runner steps them.
 
-    /opt/oracle/mmrazor/bin/python tools/golden/schedules.py
+    python tools/golden/schedules.py
 
 Needs mmengine 0.10. Every case trains 60 iterations in epochs of `epoch_length`, from SGD with a rate of 0.1, and
 `lr` holds the rate that each iteration used. The configs are what a user writes; `end` defaults to `max_epochs` or
