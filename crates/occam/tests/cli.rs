@@ -100,7 +100,15 @@ fn runs_a_recipe_and_passes_over_what_is_done() {
     let mut args =
         vec!["compress", "configs/quickstart.py", "--work-dir", work.to_str().unwrap(), "--cfg-options"];
     args.extend(options);
-    let text = succeeds(&args);
+    let output = occam().args(&args).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{told}");
+    for step in
+        ["1 of 5: train teacher", "3 of 5: train student distilled", "4 of 5: export", "5 of 5: evaluate"]
+    {
+        assert!(told.contains(step), "{step}: {told}");
+    }
+    let text = String::from_utf8(output.stdout).unwrap();
     for part in ["teacher", "student distilled", "top-1 %", "2 seeds", "student distilled against student"] {
         assert!(text.contains(part), "{text}");
     }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use occam_config::{Loader, Value};
 use occam_engine::Device;
+use occam_train::{Resume, RunOptions, Runner};
 
+use crate::console;
 use crate::diagnostic::Failure;
 
 /// Which config, and what differs from it.
@@ -37,6 +39,31 @@ impl ConfigArgs {
     /// It is wrong.
     pub fn load(&self) -> Result<Value, Failure> {
         Ok(self.loader().load_with_options(&self.config, &self.cfg_options)?)
+    }
+
+    /// The model and test data of a config, with the weights of a checkpoint.
+    ///
+    /// # Errors
+    /// The config is wrong, or the checkpoint does not fit it.
+    pub fn with_weights(
+        &self,
+        config: &Value,
+        checkpoint: &Path,
+        device: &DeviceArgs,
+        json: bool,
+    ) -> Result<Runner, Failure> {
+        let options = RunOptions {
+            registry: &occam::registry(),
+            loader: &self.loader(),
+            work_dir: self.work_dir(None, config),
+            seed: None,
+            device: device.device()?,
+            resume: Resume::No,
+            reporter: console::reporter(json),
+        };
+        let mut runner = Runner::for_testing(config, options)?;
+        runner.load_weights(checkpoint)?;
+        Ok(runner)
     }
 
     /// Where results go: `given`, else the config's `work_dir`, else `work_dirs/<name of the config>`.

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use occam_train::export::{ExportOptions, write};
-use occam_train::{Resume, RunOptions, Runner};
 use serde_json::json;
 
 use super::Outcome;
@@ -45,19 +44,7 @@ impl Args {
                 dict.remove(key);
             }
         }
-        let registry = occam::registry();
-        let loader = self.config.loader();
-        let options = RunOptions {
-            registry: &registry,
-            loader: &loader,
-            work_dir: self.config.work_dir(None, &config),
-            seed: None,
-            device: self.device.device()?,
-            resume: Resume::No,
-            reporter: console::reporter(json),
-        };
-        let mut runner = Runner::for_testing(&config, options)?;
-        runner.load_weights(&self.checkpoint)?;
+        let runner = self.config.with_weights(&config, &self.checkpoint, &self.device, json)?;
         let name =
             self.output.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned());
         if let Some(dir) = self.output.parent().filter(|d| !d.as_os_str().is_empty()) {

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use occam_train::{Resume, RunOptions, Runner};
 use serde_json::json;
 
 use super::Outcome;
@@ -29,19 +28,7 @@ pub struct Args {
 impl Args {
     pub fn run(self, json: bool) -> Outcome {
         let config = self.config.load()?;
-        let registry = occam::registry();
-        let loader = self.config.loader();
-        let options = RunOptions {
-            registry: &registry,
-            loader: &loader,
-            work_dir: self.config.work_dir(None, &config),
-            seed: None,
-            device: self.device.device()?,
-            resume: Resume::No,
-            reporter: console::reporter(json),
-        };
-        let mut runner = Runner::for_testing(&config, options)?;
-        runner.load_weights(&self.checkpoint)?;
+        let mut runner = self.config.with_weights(&config, &self.checkpoint, &self.device, json)?;
         let metrics = runner.test()?;
         if let Some(dir) = &self.work_dir {
             let text = serde_json::to_string_pretty(&metrics).map_err(|e| Failure::new(e.to_string()))?;

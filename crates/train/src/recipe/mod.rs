@@ -155,6 +155,11 @@ impl Bench<'_> {
         self.reporter = reporter;
     }
 
+    /// The names that a step was given, or of all models so far.
+    pub fn chosen(&self, names: Option<&[String]>) -> Vec<String> {
+        names.map_or_else(|| self.products.keys().cloned().collect(), <[String]>::to_vec)
+    }
+
     /// A model made by an earlier step.
     ///
     /// # Errors

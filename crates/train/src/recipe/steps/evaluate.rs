@@ -58,11 +58,7 @@ impl RecipeStep for Evaluate {
     }
 
     fn run(&self, bench: &mut Bench<'_>) -> Result<()> {
-        let names = match &self.config.models {
-            Some(names) => names.clone(),
-            None => bench.products.keys().cloned().collect(),
-        };
-        for name in names {
+        for name in bench.chosen(self.config.models.as_deref()) {
             let figures = self.measure(bench, &name)?;
             bench.figures.insert(name, figures);
         }

@@ -50,11 +50,7 @@ impl RecipeStep for Export {
     }
 
     fn run(&self, bench: &mut Bench<'_>) -> Result<()> {
-        let names = match &self.config.models {
-            Some(names) => names.clone(),
-            None => bench.products.keys().cloned().collect(),
-        };
-        for name in names {
+        for name in bench.chosen(self.config.models.as_deref()) {
             let mut product = bench.product(&name)?.clone();
             for (i, run) in product.runs.iter_mut().enumerate() {
                 let stem = stem(&name);
@@ -64,7 +60,9 @@ impl RecipeStep for Export {
                 let loaded = export::load(bench, &product.config, run)?;
                 let options =
                     ExportOptions { opset: self.config.opset, name: name.clone(), image_size: None };
-                export::write(&loaded, &path, &options)?;
+                let written = export::write(&loaded, &path, &options);
+                bench.return_reporter(loaded.into_reporter());
+                written?;
                 run.onnx = Some(path);
             }
             bench.products.insert(name, product);
