@@ -1,0 +1,84 @@
+//! Convolution as products of matrices whose right operand is gathered from the image while it is packed.
+//!
+//! `y[o, p] = Σ_k w[o, k] · x[k, p]`: row `k = (channel, tap)` of the right operand is the channel's plane, shifted by
+//! the tap; it is written, a few hundred pixels at a time, in the order in which the innermost loop reads it, and
+//! stays in the near caches for all output channels. The input gradient is the same with the weights transposed and
+//! the taps mirrored; at stride `s` it falls into `s · s` convolutions of stride 1, one for every remainder of the
+//! position. The weight gradient is a product over the pixels.
+
+mod forward;
+mod gather;
+mod input_grad;
+mod planes;
+mod weight_grad;
+mod weights;
+mod winograd;
+
+pub use forward::{Epilogue, forward};
+pub use input_grad::input_grad;
+pub use weight_grad::weight_grad;
+
+/// How a kernel moves over an image: first entry of a pair for rows, second for columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    /// Step, at least 1.
+    pub stride: [usize; 2],
+    /// Zeros before and after.
+    pub padding: [(usize, usize); 2],
+    /// Distance of taps, at least 1.
+    pub dilation: [usize; 2],
+    /// Number of groups; divides both channel counts.
+    pub groups: usize,
+}
+
+/// Sizes of one convolution: `[n, c, h, w]` with `[o, c / groups, kh, kw]` gives `[n, o, oh, ow]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Dims {
+    /// Images.
+    pub n: usize,
+    /// Input channels.
+    pub c: usize,
+    /// Rows of an input plane.
+    pub h: usize,
+    /// Columns of an input plane.
+    pub w: usize,
+    /// Output channels.
+    pub o: usize,
+    /// Rows of the kernel.
+    pub kh: usize,
+    /// Columns of the kernel.
+    pub kw: usize,
+    /// How it moves.
+    pub geometry: Geometry,
+}
+
+impl Dims {
+    /// Rows and columns of an output plane.
+    pub fn output(&self) -> (usize, usize) {
+        let along = |size: usize, k: usize, i: usize| {
+            let (before, after) = self.geometry.padding[i];
+            let room = (size + before + after).saturating_sub(self.geometry.dilation[i] * (k.max(1) - 1) + 1);
+            room / self.geometry.stride[i].max(1) + 1
+        };
+        (along(self.h, self.kh, 0), along(self.w, self.kw, 1))
+    }
+
+    /// Input and output channels of a group.
+    fn group(&self) -> (usize, usize) {
+        let groups = self.geometry.groups.max(1);
+        (self.c / groups, self.o / groups)
+    }
+
+    fn input_len(&self) -> usize {
+        self.n * self.c * self.h * self.w
+    }
+
+    fn output_len(&self) -> usize {
+        let (oh, ow) = self.output();
+        self.n * self.o * oh * ow
+    }
+
+    fn weight_len(&self) -> usize {
+        self.o * self.group().0 * self.kh * self.kw
+    }
+}

@@ -1,0 +1,34 @@
+//! Kernels for training and inference on the processor: slices of `f32` in, vectors of `f32` out.
+//!
+//! Nothing here knows tensors, tapes or graphs; `occam-engine` calls these functions where elements are `f32`.
+//! Vectors are as wide as the processor that runs has them (`pulp`), loops are shared by rayon's threads.
+//!
+//! At a given number of threads every result is the same bit for bit: work is split by index alone, and partial
+//! sums are added in index order.
+
+pub mod conv;
+mod memory;
+mod tile;
+
+/// What follows a sum before it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Activation {
+    /// Nothing.
+    #[default]
+    None,
+    /// `max(x, 0)`
+    Relu,
+    /// `min(max(x, 0), 6)`
+    Relu6,
+}
+
+impl Activation {
+    /// The range that results are clamped to.
+    pub fn range(self) -> (f32, f32) {
+        match self {
+            Activation::None => (f32::NEG_INFINITY, f32::INFINITY),
+            Activation::Relu => (0.0, f32::INFINITY),
+            Activation::Relu6 => (0.0, 6.0),
+        }
+    }
+}
