@@ -6,6 +6,8 @@
 //! At a given number of threads every result is the same bit for bit: work is split by index alone, and partial
 //! sums are added in index order.
 
+pub mod batch_norm;
+pub mod channels;
 pub mod conv;
 mod memory;
 mod tile;

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use occam_kernels::Activation;
-use occam_kernels::conv::{Dims, Epilogue, Geometry, forward, input_grad, weight_grad};
+use occam_kernels::conv::{Dims, Epilogue, Geometry, backward, forward, input_grad, weight_grad};
 use proptest::prelude::*;
 
 fn noise(n: usize, seed: u64) -> Vec<f32> {
@@ -79,6 +79,10 @@ fn check(d: &Dims, seed: u64) -> Result<(), TestCaseError> {
     close(&forward(&x, &w, d, &Epilogue::default()), &y, terms, "y")?;
     close(&input_grad(&w, &dy, d), &dx, d.o * d.kh * d.kw, "dx")?;
     close(&weight_grad(&x, &dy, d), &dw, d.n * oh * ow, "dw")?;
+    let [gx, gw] = backward(&x, &w, &dy, d, [true, true]);
+    close(&gx.unwrap(), &dx, d.o * d.kh * d.kw, "dx of both")?;
+    close(&gw.unwrap(), &dw, d.n * oh * ow, "dw of both")?;
+    assert!(backward(&x, &w, &dy, d, [false, false]).iter().all(Option::is_none));
     for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
         for residual in [None, Some(&residual[..])] {
             let epilogue = Epilogue { scale: Some(&scale), bias: Some(&bias), residual, activation };
@@ -116,6 +120,26 @@ proptest! {
             groups,
         };
         check(&Dims { n, c: groups * cg, h, w, o: groups * og, kh, kw, geometry }, seed)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn depthwise(
+        n in 1usize..4, c in 2usize..6, h in 1usize..20, w in 1usize..40, kh in 1usize..6, kw in 1usize..6,
+        sh in 1usize..4, sw in 1usize..4, pads in prop::array::uniform4(0usize..5),
+        dh in 1usize..3, dw in 1usize..3, seed in any::<u64>(),
+    ) {
+        prop_assume!(h + pads[0] + pads[1] > dh * (kh - 1) && w + pads[2] + pads[3] > dw * (kw - 1));
+        let geometry = Geometry {
+            stride: [sh, sw],
+            padding: [(pads[0], pads[1]), (pads[2], pads[3])],
+            dilation: [dh, dw],
+            groups: c,
+        };
+        check(&Dims { n, c, h, w, o: c, kh, kw, geometry }, seed)?;
     }
 }
 

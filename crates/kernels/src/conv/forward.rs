@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::gather::{Grid, SLACK, Table};
 use super::weights::Packed;
-use super::{Dims, planes, winograd};
+use super::{Dims, depthwise, planes, winograd};
 use crate::Activation;
 use crate::memory::{Output, Scratch, Shared, room, with_scratch};
 use crate::tile::{self, Tiled, load, product, store};
@@ -281,6 +281,9 @@ pub fn forward(x: &[f32], w: &[f32], d: &Dims, epilogue: &Epilogue<'_>) -> Vec<f
     let (cg, og) = d.group();
     if let Some(r) = epilogue.residual {
         assert!(r.len() >= d.output_len(), "the residual is too short");
+    }
+    if depthwise::fits(d) {
+        return depthwise::forward(x, w, d, epilogue);
     }
     if winograd::fits(d) {
         return winograd::forward(x, w, d, epilogue);

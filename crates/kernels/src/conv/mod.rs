@@ -6,6 +6,7 @@
 //! the taps mirrored; at stride `s` it falls into `s · s` convolutions of stride 1, one for every remainder of the
 //! position. The weight gradient is a product over the pixels.
 
+mod depthwise;
 mod forward;
 mod gather;
 mod input_grad;
@@ -50,6 +51,19 @@ pub struct Dims {
     pub kw: usize,
     /// How it moves.
     pub geometry: Geometry,
+}
+
+/// Gradients of `x` and `w`, each where wanted; see [`input_grad`] and [`weight_grad`].
+///
+/// # Panics
+/// A slice is shorter than its sizes say.
+pub fn backward(x: &[f32], w: &[f32], dy: &[f32], d: &Dims, wanted: [bool; 2]) -> [Option<Vec<f32>>; 2] {
+    if depthwise::fits(d) {
+        assert!(x.len() >= d.input_len() && w.len() >= d.weight_len() && dy.len() >= d.output_len());
+        return depthwise::backward(x, w, dy, d, wanted);
+    }
+    let dw = wanted[1].then(|| weight_grad(x, dy, d));
+    [wanted[0].then(|| input_grad(w, dy, d)), dw]
 }
 
 impl Dims {

@@ -1,0 +1,457 @@
+//! Depthwise convolution, directly: every channel has one kernel.
+//!
+//! A plane is laid out with its padding, columns split by what is left of them at the stride, so that every tap reads
+//! runs without gaps at any stride and dilation; then one vector of outputs is a sum over the taps.
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::{Dims, Epilogue};
+use crate::memory::{Output, Scratch, Shared, room, with_scratch};
+use crate::tile::{load, store};
+
+/// Whether every group has one input and one output channel.
+pub(super) fn fits(d: &Dims) -> bool {
+    d.geometry.groups > 1 && d.geometry.groups == d.c && d.c == d.o
+}
+
+/// The laid out plane.
+#[derive(Debug, Clone)]
+struct Plan {
+    h: usize,
+    w: usize,
+    oh: usize,
+    ow: usize,
+    stride: [usize; 2],
+    padding: [usize; 2],
+    /// Rows of the laid out plane, and of the part that the image fills.
+    rows: usize,
+    /// Columns of one remainder, whole vectors of outputs at every tap included.
+    width: usize,
+    /// Where each tap begins: `row · stride + column`, row-major over the kernel.
+    taps: Vec<usize>,
+}
+
+/// Most lanes that a processor has.
+const LANES: usize = 16;
+
+impl Plan {
+    fn new(d: &Dims) -> Self {
+        let g = &d.geometry;
+        let (oh, ow) = d.output();
+        let [sy, sx] = g.stride;
+        let reach = |k: usize, axis: usize| (k - 1) * g.dilation[axis];
+        let rows = (oh - 1) * sy + reach(d.kh, 0) + 1;
+        let width = ow.next_multiple_of(LANES) + reach(d.kw, 1) / sx + 1;
+        let taps = (0..d.kh * d.kw)
+            .map(|t| {
+                let (y, x) = (t / d.kw * g.dilation[0], t % d.kw * g.dilation[1]);
+                (y * sx + x % sx) * width + x / sx
+            })
+            .collect();
+        let padding = [g.padding[0].0, g.padding[1].0];
+        Self { h: d.h, w: d.w, oh, ow, stride: g.stride, padding, rows, width, taps }
+    }
+
+    fn len(&self) -> usize {
+        self.rows * self.stride[1] * self.width
+    }
+
+    /// Elements between the rows that two rows of outputs begin with.
+    fn step(&self) -> usize {
+        self.stride[0] * self.stride[1] * self.width
+    }
+
+    /// Runs of the image in the laid out plane: calls `f(offset in the plane, offset in the image, length)`; elements
+    /// of the image lie `stride[1]` apart.
+    #[inline(always)]
+    fn runs(&self, mut f: impl FnMut(usize, usize, usize)) {
+        let sx = self.stride[1];
+        for row in 0..self.rows {
+            let Some(y) = row.checked_sub(self.padding[0]).filter(|&y| y < self.h) else { continue };
+            for phase in 0..sx {
+                // Column `i · sx + phase` of the padded row is `x + padding`.
+                let first = self.padding[1].saturating_sub(phase).div_ceil(sx);
+                let x = first * sx + phase - self.padding[1];
+                let len = self.w.saturating_sub(x).div_ceil(sx).min(self.width.saturating_sub(first));
+                if len > 0 {
+                    f((row * sx + phase) * self.width + first, y * self.w + x, len);
+                }
+            }
+        }
+    }
+
+    /// Fills the laid out plane, whose padding is zero already.
+    #[inline(always)]
+    fn spread(&self, image: &[f32], plane: &mut [f32]) {
+        let sx = self.stride[1];
+        self.runs(|to, from, len| {
+            let plane = &mut plane[to..to + len];
+            if sx == 1 {
+                plane.copy_from_slice(&image[from..from + len]);
+            } else {
+                plane.iter_mut().zip(image[from..].iter().step_by(sx)).for_each(|(p, &v)| *p = v);
+            }
+        });
+    }
+}
+
+/// `act(scale · y + bias + residual)`, plane by plane.
+pub(super) fn forward(x: &[f32], w: &[f32], d: &Dims, epilogue: &Epilogue<'_>) -> Vec<f32> {
+    let plan = Plan::new(d);
+    let mut out = Output::new(d.output_len());
+    let to = out.shared();
+    let (plane, pixels) = (d.h * d.w, plan.oh * plan.ow);
+    let k = d.kh * d.kw;
+    let chunk = (d.n * d.c).div_ceil(8 * rayon::current_num_threads()).max(1);
+    (0..(d.n * d.c).div_ceil(chunk)).into_par_iter().for_each(|task| {
+        with_scratch(|scratch| {
+            let laid = room(&mut scratch.a, plan.len());
+            laid.fill(0.0);
+            for i in task * chunk..((task + 1) * chunk).min(d.n * d.c) {
+                let c = i % d.c;
+                let factor = epilogue.scale.and_then(|s| s.get(c)).copied().unwrap_or(1.0);
+                let weights: Vec<f32> = w[c * k..(c + 1) * k].iter().map(|w| w * factor).collect();
+                pulp::Arch::new().dispatch(Plane {
+                    plan: &plan,
+                    image: &x[i * plane..(i + 1) * plane],
+                    laid,
+                    weights: &weights,
+                    to,
+                    first: i * pixels,
+                    bias: epilogue.bias.and_then(|b| b.get(c)).copied().unwrap_or(0.0),
+                    epilogue,
+                });
+            }
+        });
+    });
+    // SAFETY: every plane was written.
+    unsafe { out.finish() }
+}
+
+/// One plane of outputs.
+struct Plane<'a> {
+    plan: &'a Plan,
+    image: &'a [f32],
+    laid: &'a mut [f32],
+    weights: &'a [f32],
+    to: Shared,
+    first: usize,
+    bias: f32,
+    epilogue: &'a Epilogue<'a>,
+}
+
+impl WithSimd for Plane<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Plane { plan, image, laid, weights, to, first, bias, epilogue } = self;
+        plan.spread(image, laid);
+        // SAFETY: a plane of the output begins at `first`, and is this task's.
+        unsafe {
+            if let (Ok(taps), Ok(weights)) = (<&[usize; 9]>::try_from(&plan.taps[..]), weights.try_into()) {
+                rows::<S, 9>(simd, plan, laid, taps, weights, (to, first), bias, epilogue);
+            } else {
+                rows_any(simd, plan, laid, weights, (to, first), bias, epilogue);
+            }
+        }
+    }
+}
+
+/// Sums of all rows for a kernel of `T` taps.
+///
+/// # Safety
+/// A plane of the output begins at `to`.
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+unsafe fn rows<S: Simd, const T: usize>(
+    simd: S,
+    plan: &Plan,
+    laid: &[f32],
+    taps: &[usize; T],
+    weights: &[f32; T],
+    to: (Shared, usize),
+    bias: f32,
+    epilogue: &Epilogue<'_>,
+) {
+    let weights = weights.map(|w| simd.splat_f32s(w));
+    for oy in 0..plan.oh {
+        for ox in (0..plan.ow).step_by(S::F32_LANES) {
+            let mut sum = simd.splat_f32s(bias);
+            let base = oy * plan.step() + ox;
+            for (tap, &w) in taps.iter().zip(&weights) {
+                // SAFETY: the laid out plane holds whole vectors at every tap.
+                let v = unsafe { load::<S>(laid.as_ptr().add(base + tap)) };
+                sum = simd.mul_add_e_f32s(v, w, sum);
+            }
+            // SAFETY: the caller's promise.
+            unsafe { put(simd, sum, plan, to, oy, ox, epilogue) };
+        }
+    }
+}
+
+/// As [`rows`], for any number of taps.
+///
+/// # Safety
+/// A plane of the output begins at `to`.
+#[inline(always)]
+unsafe fn rows_any<S: Simd>(
+    simd: S,
+    plan: &Plan,
+    laid: &[f32],
+    weights: &[f32],
+    to: (Shared, usize),
+    bias: f32,
+    epilogue: &Epilogue<'_>,
+) {
+    for oy in 0..plan.oh {
+        for ox in (0..plan.ow).step_by(S::F32_LANES) {
+            let mut sum = simd.splat_f32s(bias);
+            let base = oy * plan.step() + ox;
+            for (tap, &w) in plan.taps.iter().zip(weights) {
+                // SAFETY: the laid out plane holds whole vectors at every tap.
+                let v = unsafe { load::<S>(laid.as_ptr().add(base + tap)) };
+                sum = simd.mul_add_e_f32s(v, simd.splat_f32s(w), sum);
+            }
+            // SAFETY: the caller's promise.
+            unsafe { put(simd, sum, plan, to, oy, ox, epilogue) };
+        }
+    }
+}
+
+/// Stores a vector of outputs of row `oy` from column `ox` on, as far as the row goes.
+///
+/// # Safety
+/// A plane of the output begins at `to`.
+#[inline(always)]
+unsafe fn put<S: Simd>(
+    simd: S,
+    sum: S::f32s,
+    plan: &Plan,
+    (to, first): (Shared, usize),
+    oy: usize,
+    ox: usize,
+    epilogue: &Epilogue<'_>,
+) {
+    let (low, high) = epilogue.activation.range();
+    let at = first + oy * plan.ow + ox;
+    // SAFETY: the caller's promise; the residual has the output's shape.
+    unsafe {
+        if ox + S::F32_LANES <= plan.ow {
+            let mut sum = sum;
+            if let Some(residual) = epilogue.residual {
+                sum = simd.add_f32s(sum, load::<S>(residual.as_ptr().add(at)));
+            }
+            let sum = simd.min_f32s(simd.splat_f32s(high), simd.max_f32s(simd.splat_f32s(low), sum));
+            store::<S>(to.at(at), sum);
+            return;
+        }
+        let mut line = [0.0; LANES];
+        store::<S>(line.as_mut_ptr(), sum);
+        for (i, &v) in line.iter().enumerate().take(plan.ow - ox) {
+            let v = v + epilogue.residual.map_or(0.0, |r| r[at + i]);
+            let v = if v < low { low } else { v };
+            *to.at(at + i) = if v > high { high } else { v };
+        }
+    }
+}
+
+/// Gradients of `x` and `w`, each where wanted.
+pub(super) fn backward(
+    x: &[f32],
+    w: &[f32],
+    dy: &[f32],
+    d: &Dims,
+    wanted: [bool; 2],
+) -> [Option<Vec<f32>>; 2] {
+    let plan = Plan::new(d);
+    let k = d.kh * d.kw;
+    let mut dx = wanted[0].then(|| Output::new(d.input_len()));
+    let mut dw = wanted[1].then(|| Output::new(d.weight_len()));
+    let (dx_to, dw_to) = (dx.as_mut().map(Output::shared), dw.as_mut().map(Output::shared));
+    let mirror = mirrored(d);
+    (0..d.c).into_par_iter().for_each(|c| {
+        with_scratch(|scratch| {
+            pulp::Arch::new().dispatch(Channel {
+                plan: &plan,
+                mirror: mirror.as_ref(),
+                d,
+                x,
+                dy,
+                weights: &w[c * k..(c + 1) * k],
+                c,
+                dx: dx_to,
+                dw: dw_to,
+                scratch,
+            });
+        });
+    });
+    // SAFETY: every channel wrote its planes and its kernel.
+    unsafe { [dx.map(|v| v.finish()), dw.map(|v| v.finish())] }
+}
+
+/// The convolution of the output's gradient with mirrored kernels, at stride 1.
+fn mirrored(d: &Dims) -> Option<Plan> {
+    let g = &d.geometry;
+    if g.stride != [1, 1] {
+        return None;
+    }
+    let (oh, ow) = d.output();
+    let reach = [(d.kh - 1) * g.dilation[0], (d.kw - 1) * g.dilation[1]];
+    let before = [reach[0].checked_sub(g.padding[0].0)?, reach[1].checked_sub(g.padding[1].0)?];
+    let mut mirror = *d;
+    mirror.h = oh;
+    mirror.w = ow;
+    mirror.geometry.padding = [
+        (before[0], (d.h + reach[0]).checked_sub(oh + before[0])?),
+        (before[1], (d.w + reach[1]).checked_sub(ow + before[1])?),
+    ];
+    Some(Plan::new(&mirror))
+}
+
+/// One channel of all images.
+struct Channel<'a> {
+    plan: &'a Plan,
+    mirror: Option<&'a Plan>,
+    d: &'a Dims,
+    x: &'a [f32],
+    dy: &'a [f32],
+    weights: &'a [f32],
+    c: usize,
+    dx: Option<Shared>,
+    dw: Option<Shared>,
+    scratch: &'a mut Scratch,
+}
+
+impl WithSimd for Channel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Channel { plan, mirror, d, x, dy, weights, c, dx, dw, scratch } = self;
+        let (plane, pixels) = (d.h * d.w, plan.oh * plan.ow);
+        // Rows of gradients, filled up with zeros to whole vectors.
+        let width = plan.ow.next_multiple_of(LANES);
+        let laid = room(&mut scratch.a, plan.len());
+        let grads = room(&mut scratch.b, plan.oh * width);
+        let back = room(&mut scratch.c, mirror.map_or(0, Plan::len));
+        laid.fill(0.0);
+        grads.fill(0.0);
+        back.fill(0.0);
+        let mut flipped = weights.to_vec();
+        flipped.reverse();
+        let mut sums = vec![0f64; weights.len()];
+        for n in 0..d.n {
+            let i = n * d.c + c;
+            let dy = &dy[i * pixels..(i + 1) * pixels];
+            for (to, from) in grads.chunks_exact_mut(width).zip(dy.chunks_exact(plan.ow)) {
+                to[..plan.ow].copy_from_slice(from);
+            }
+            if dw.is_some() {
+                plan.spread(&x[i * plane..(i + 1) * plane], laid);
+                tap_sums(simd, plan, laid, grads, width, &mut sums);
+            }
+            let Some(dx) = dx else { continue };
+            if let Some(mirror) = mirror {
+                mirror.spread(dy, back);
+                // SAFETY: the plane of the input's gradient is this task's.
+                unsafe {
+                    let to = (dx, i * plane);
+                    let epilogue = Epilogue::default();
+                    if let (Ok(taps), Ok(weights)) =
+                        (<&[usize; 9]>::try_from(&mirror.taps[..]), flipped[..].try_into())
+                    {
+                        rows::<S, 9>(simd, mirror, back, taps, weights, to, 0.0, &epilogue);
+                    } else {
+                        rows_any(simd, mirror, back, &flipped, to, 0.0, &epilogue);
+                    }
+                }
+                continue;
+            }
+            laid.fill(0.0);
+            scatter(simd, plan, laid, grads, width, weights);
+            // SAFETY: the plane of the input's gradient is this task's.
+            let dx = unsafe { std::slice::from_raw_parts_mut(dx.at(i * plane), plane) };
+            dx.fill(0.0);
+            let sx = plan.stride[1];
+            plan.runs(|from, to, len| {
+                dx[to..].iter_mut().step_by(sx).zip(&laid[from..from + len]).for_each(|(o, &v)| *o = v);
+            });
+            // What lies in the padding must be zero for the next image.
+            laid.fill(0.0);
+        }
+        if let Some(dw) = dw {
+            for (t, &sum) in sums.iter().enumerate() {
+                // SAFETY: the kernel is this task's.
+                unsafe { *dw.at(c * weights.len() + t) = sum as f32 };
+            }
+        }
+    }
+}
+
+/// Adds `Σ dy · x` of one plane for every tap.
+#[inline(always)]
+fn tap_sums<S: Simd>(simd: S, plan: &Plan, laid: &[f32], grads: &[f32], width: usize, sums: &mut [f64]) {
+    let mut t = 0;
+    while t < sums.len() {
+        let left = sums.len() - t;
+        if left >= 9 {
+            taps::<S, 9>(simd, plan, laid, grads, width, &plan.taps[t..t + 9], &mut sums[t..t + 9]);
+            t += 9;
+        } else if left >= 3 {
+            taps::<S, 3>(simd, plan, laid, grads, width, &plan.taps[t..t + 3], &mut sums[t..t + 3]);
+            t += 3;
+        } else {
+            taps::<S, 1>(simd, plan, laid, grads, width, &plan.taps[t..t + 1], &mut sums[t..t + 1]);
+            t += 1;
+        }
+    }
+}
+
+/// [`tap_sums`] of `T` taps.
+#[inline(always)]
+fn taps<S: Simd, const T: usize>(
+    simd: S,
+    plan: &Plan,
+    laid: &[f32],
+    grads: &[f32],
+    width: usize,
+    offsets: &[usize],
+    sums: &mut [f64],
+) {
+    let mut parts = [simd.splat_f32s(0.0); T];
+    for oy in 0..plan.oh {
+        for ox in (0..plan.ow).step_by(S::F32_LANES) {
+            let base = oy * plan.step() + ox;
+            // SAFETY: both planes hold whole vectors at every tap.
+            unsafe {
+                let g = load::<S>(grads.as_ptr().add(oy * width + ox));
+                for (part, tap) in parts.iter_mut().zip(offsets) {
+                    *part = simd.mul_add_e_f32s(load::<S>(laid.as_ptr().add(base + tap)), g, *part);
+                }
+            }
+        }
+    }
+    for (sum, part) in sums.iter_mut().zip(parts) {
+        *sum += f64::from(simd.reduce_sum_f32s(part));
+    }
+}
+
+/// Adds `dy · w` onto the laid out plane, tap by tap.
+#[inline(always)]
+fn scatter<S: Simd>(simd: S, plan: &Plan, laid: &mut [f32], grads: &[f32], width: usize, weights: &[f32]) {
+    for oy in 0..plan.oh {
+        for (tap, &w) in plan.taps.iter().zip(weights) {
+            let w = simd.splat_f32s(w);
+            for ox in (0..plan.ow).step_by(S::F32_LANES) {
+                // SAFETY: both planes hold whole vectors at every tap.
+                unsafe {
+                    let g = load::<S>(grads.as_ptr().add(oy * width + ox));
+                    let to = laid.as_mut_ptr().add(oy * plan.step() + ox + tap);
+                    store::<S>(to, simd.mul_add_e_f32s(g, w, load::<S>(to)));
+                }
+            }
+        }
+    }
+}
