@@ -7,9 +7,9 @@ mod common;
 use common::{features, input_shape, model, norm, parsed, probe, registry, state_dict, step};
 use occam_config::{Loader, Value};
 use occam_data::Seed;
-use occam_graph::Bindings;
+use occam_graph::{Bindings, Fact};
 use occam_testing::{Golden, assert_close, relative_error, values, workspace};
-use occam_zoo::{Backbone, initialize};
+use occam_zoo::{Backbone, Net, initialize};
 
 /// Logits, loss, every gradient, running statistics after one step. What each parameter has lies one after the other,
 /// in the order of the state dict.
@@ -169,5 +169,21 @@ fn what_is_not_supported_is_said() {
         let value = Loader::new().load_str("model.py", &format!("model = {text}")).unwrap();
         let error = registry().build::<dyn Backbone>(value.get("model").unwrap()).err().unwrap();
         assert!(error.to_string().contains(wanted), "{error}");
+    }
+}
+
+#[test]
+fn widths_beyond_all_memory_are_errors() {
+    for factor in ["1e6", "1e18", "1e300"] {
+        let text = format!("model = dict(type='MobileNetV2', widen_factor={factor})");
+        let value = Loader::new().load_str("model.py", &text).unwrap();
+        let backbone = registry().build::<dyn Backbone>(value.get("model").unwrap()).unwrap();
+        let mut net = Net::new();
+        let x = net.input("input", Fact::f32([1usize, 3, 32, 32])).unwrap();
+        if backbone.build(&mut net, x).is_ok() {
+            let (builder, inits) = net.into_parts();
+            let error = initialize(&builder.finish().unwrap(), &inits, Seed(0)).unwrap_err();
+            assert!(error.to_string().contains("parameters"), "{error}");
+        }
     }
 }
