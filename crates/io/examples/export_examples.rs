@@ -6,7 +6,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
-use occam_graph::ops::{Binary, Conv, Flatten, Linear, Pool, PoolKind, examples};
+use occam_graph::ops::{
+    Activation, Binary, ChannelShuffle, Conv, Flatten, Linear, Pool, PoolKind, Slice, examples,
+};
 use occam_graph::{Array, Bindings, Builder, Dim, Fact, Graph, Op, Role, Weights};
 use occam_io::onnx::{ExportOptions, ExternalData, export, write_model_with};
 use occam_io::safetensors;
@@ -79,6 +81,11 @@ fn cases() -> Result<Vec<(String, Graph)>> {
     };
     add("names", names())?;
     add("mul", node(Binary::Mul, image(), &[("other", &[4, 1, 1])]))?;
+    add("relu6", node(Activation::Relu6, image(), &[]))?;
+    add("shuffle_free", node(ChannelShuffle { groups: 2 }, free(), &[]))?;
+    add("shuffle_2d", node(ChannelShuffle { groups: 3 }, symbolic(&["N", "12"]), &[]))?;
+    add("slice_free", node(Slice { axis: 1, start: 2, end: 4 }, free(), &[]))?;
+    add("slice_last", node(Slice { axis: 3, start: 0, end: 5 }, image(), &[]))?;
     add("flatten_2", node(Flatten { axis: 2 }, image(), &[]))?;
     add("flatten_4", node(Flatten { axis: 4 }, image(), &[]))?;
     add("flatten_free", node(Flatten { axis: 2 }, free(), &[]))?;
@@ -130,7 +137,11 @@ fn write(folder: &Path, name: &str, graph: &Graph, opset: i64, external: Externa
 
     let input = graph.inputs().first().ok_or("the graph has no input")?;
     let bindings = Bindings::from([("N".into(), 3), ("H".into(), 6), ("W".into(), 7)]);
-    weights.insert("input".into(), random.array(graph.value(*input)?.fact.eval_shape(&bindings)?)?);
+    let mut x = random.array(graph.value(*input)?.fact.eval_shape(&bindings)?)?;
+    if name == "relu6" {
+        x = Array::from_f32(x.shape(), x.as_f32()?.iter().map(|x| x * 9.0).collect())?;
+    }
+    weights.insert("input".into(), x);
     safetensors::save(path("safetensors"), &weights, &options.metadata)?;
     Ok(())
 }

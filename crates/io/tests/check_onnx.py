@@ -43,12 +43,18 @@ def pool(x, kind, kernel, stride, padding, ceil):
     return F.avg_pool2d(x, kernel, stride, padding, ceil_mode=ceil, count_include_pad=kind == "include")
 
 
+def shuffle(x, groups):
+    """Channels taken from the groups in turn."""
+    return torch.stack(x.chunk(groups, 1), 2).flatten(1, 2)
+
+
 CASES = {
     "small_classifier": small_classifier,
     "names": names,
     "Activation": lambda x, w: x.relu(),
     "BatchNorm": batch_norm,
     "Binary": lambda x, w: x + w["other"],
+    "ChannelShuffle": lambda x, w: shuffle(x, 2),
     "Concat": lambda x, w: torch.cat([x, w["other"]], 0),
     # Padding 1, 1 above and below, 2, 2 at the sides.
     "Conv": lambda x, w: F.conv2d(
@@ -58,7 +64,13 @@ CASES = {
     "GlobalAvgPool": lambda x, w: x.mean((2, 3), keepdim=True),
     "Linear": lambda x, w: F.linear(x, w["weight"], w["bias"]),
     "Pool": lambda x, w: F.max_pool2d(x, 3, 2, 1),
+    "Slice": lambda x, w: x[:, 1:3],
     "Softmax": lambda x, w: x.softmax(1),
+    "relu6": lambda x, w: F.relu6(x),
+    "shuffle_free": lambda x, w: shuffle(x, 2),
+    "shuffle_2d": lambda x, w: shuffle(x, 3),
+    "slice_free": lambda x, w: x[:, 2:],
+    "slice_last": lambda x, w: x[..., :5],
     "mul": lambda x, w: x * w["other"],
     "flatten_2": lambda x, w: x.flatten(2),
     "flatten_4": lambda x, w: x[..., None],

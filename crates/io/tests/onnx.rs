@@ -6,7 +6,7 @@
 use std::fs;
 
 use indexmap::IndexMap;
-use occam_graph::ops::{Activation, Binary, Flatten, Linear, examples};
+use occam_graph::ops::{Activation, Binary, ChannelShuffle, Flatten, Linear, Slice, examples};
 use occam_graph::{Array, Builder, Dim, Fact, Graph, Op, Role, Weights};
 use occam_io::Error;
 use occam_io::onnx::proto::{GraphProto, NodeProto, ValueInfoProto, dimension, type_proto};
@@ -68,8 +68,12 @@ fn every_family_is_exported() {
         let proto = graph_of(&model);
         assert_eq!(proto.node.last().unwrap().name(), "node");
         assert_eq!(proto.node.last().unwrap().output, ["output"]);
-        assert_eq!(proto.initializer.len(), weights.len());
-        for tensor in &proto.initializer {
+        // Attributes that ONNX takes as inputs are initializers too, called after the node.
+        let (constants, parameters): (Vec<_>, Vec<_>) =
+            proto.initializer.iter().partition(|t| t.name().starts_with("node."));
+        assert!(constants.iter().all(|t| proto.node.iter().any(|n| n.input.iter().any(|i| i == t.name()))));
+        assert_eq!(parameters.len(), weights.len());
+        for tensor in parameters {
             let array = &weights[tensor.name()];
             assert_eq!(tensor.raw_data(), array.to_le_bytes());
             assert!(tensor.dims.iter().map(|&d| d as usize).eq(array.shape().iter().copied()));
@@ -173,6 +177,45 @@ fn operators_with_other_ranks_take_several_nodes() {
     );
     let constant = graph_of(&model).initializer.last().unwrap();
     assert_eq!(constant.raw_data(), [0i64, 0, -1].map(i64::to_le_bytes).concat());
+}
+
+#[test]
+fn attributes_become_inputs_where_onnx_wants_them() {
+    let image = |size: Dim| Fact::f32([Dim::symbol("N"), 6.into(), size.clone(), size]);
+    let line = |op: Op, x: Fact| {
+        let mut b = Builder::new();
+        let x = b.input("x", x).unwrap();
+        let y = b.op("node", op, &[x]).unwrap();
+        b.output("y", y).unwrap();
+        let model = exported(&b.finish().unwrap());
+        let constants = graph_of(&model).initializer.iter().map(|t| t.raw_data().to_vec()).collect();
+        (lines(&model), constants)
+    };
+    let bytes = |v: &[i64]| v.iter().flat_map(|i| i.to_le_bytes()).collect::<Vec<u8>>();
+
+    let (nodes, constants): (_, Vec<Vec<u8>>) = line(Activation::Relu6.into(), image(4.into()));
+    assert_eq!(nodes, ["node: Clip(x, node.min, node.max) -> y"]);
+    assert_eq!(constants, [0f32.to_le_bytes(), 6f32.to_le_bytes()]);
+
+    let (nodes, constants) = line(Slice { axis: 1, start: 3, end: 6 }.into(), image(4.into()));
+    assert_eq!(nodes, ["node: Slice(x, node.starts, node.ends, node.axes) -> y"]);
+    assert_eq!(constants, [bytes(&[3]), bytes(&[6]), bytes(&[1])]);
+
+    let shuffle = || Op::from(ChannelShuffle { groups: 2 });
+    let (nodes, constants) = line(shuffle(), image(4.into()));
+    assert_eq!(
+        nodes,
+        [
+            "node.split: Reshape(x, node.groups) -> node.split",
+            "node.transpose: Transpose(node.split) -> node.transpose",
+            "node: Reshape(node.transpose, node.shape) -> y",
+        ]
+    );
+    assert_eq!(constants, [bytes(&[0, 2, 3, -1]), bytes(&[0, 6, 4, 4])]);
+
+    let (nodes, constants) = line(shuffle(), image(Dim::symbol("S")));
+    assert_eq!(nodes[2], "node.shape: Shape(x) -> node.shape");
+    assert_eq!(constants, [bytes(&[0, 2, 3, -1])]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Architectures as graph builders, under mmcls' names, arguments and state-dict names.
 
 mod backbones;
+mod conv_module;
 mod error;
 mod heads;
 mod init;
@@ -10,7 +11,7 @@ mod necks;
 mod net;
 mod task;
 
-pub use backbones::{Backbone, ResNet};
+pub use backbones::{Backbone, MobileNetV2, ResNet, ShuffleNetV2, Vgg};
 pub use error::{Error, Result};
 pub use heads::{ClsTask, Head, LinearClsHead};
 pub use init::{Init, Inits, initialize};

@@ -104,14 +104,34 @@ impl Net {
         kernel: usize,
         conv: Conv,
     ) -> Result<ValueId> {
+        self.conv2d_with(name, x, [out, kernel], conv, false, Init::KaimingNormalFanOut)
+    }
+
+    /// `nn.Conv2d` with `out` channels of `kernel` times `kernel` taps, its weight filled by `init` and its bias, if it
+    /// has one, with 0.
+    ///
+    /// # Errors
+    /// The input does not fit.
+    pub fn conv2d_with(
+        &mut self,
+        name: &str,
+        x: ValueId,
+        [out, kernel]: [usize; 2],
+        conv: Conv,
+        bias: bool,
+        init: Init,
+    ) -> Result<ValueId> {
         let channels = self.channels(x)?;
         if conv.groups == 0 || !channels.is_multiple_of(conv.groups) {
             return refuse(format!("{channels} channels cannot be split into {} groups", conv.groups));
         }
         self.layer(name, &[x], |net| {
             let shape = [out, channels / conv.groups, kernel, kernel];
-            let w = net.parameter("weight", &shape, Role::Weight, Init::KaimingNormalFanOut)?;
-            Ok(net.this(conv, &[x, w])?)
+            let mut inputs = vec![x, net.parameter("weight", &shape, Role::Weight, init)?];
+            if bias {
+                inputs.push(net.parameter("bias", &[out], Role::Weight, Init::Constant(0.0))?);
+            }
+            Ok(net.this(conv, &inputs)?)
         })
     }
 
@@ -120,12 +140,26 @@ impl Net {
     /// # Errors
     /// The input does not fit.
     pub fn norm(&mut self, name: &str, x: ValueId, norm: &NormCfg, first_weight: f32) -> Result<ValueId> {
+        self.norm_with(name, x, norm, [first_weight, 0.0])
+    }
+
+    /// The norm layer of a `norm_cfg`, whose weight and bias are first these two values.
+    ///
+    /// # Errors
+    /// The input does not fit.
+    pub fn norm_with(
+        &mut self,
+        name: &str,
+        x: ValueId,
+        norm: &NormCfg,
+        [first_weight, first_bias]: [f32; 2],
+    ) -> Result<ValueId> {
         let channels = [self.channels(x)?];
         self.layer(name, &[x], |net| {
             let inputs = [
                 x,
                 net.parameter("weight", &channels, Role::Weight, Init::Constant(first_weight))?,
-                net.parameter("bias", &channels, Role::Weight, Init::Constant(0.0))?,
+                net.parameter("bias", &channels, Role::Weight, Init::Constant(first_bias))?,
                 net.parameter("running_mean", &channels, Role::Buffer, Init::Constant(0.0))?,
                 net.parameter("running_var", &channels, Role::Buffer, Init::Constant(1.0))?,
             ];

@@ -9,5 +9,6 @@ pub(super) fn eval(op: &Activation, inputs: &[Tensor]) -> Result<Tensor> {
     let [x] = operands(inputs)?;
     match op {
         Activation::Relu => x.relu(),
+        Activation::Relu6 => x.relu6(),
     }
 }

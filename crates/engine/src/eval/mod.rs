@@ -3,12 +3,14 @@
 mod activation;
 mod batch_norm;
 mod binary;
+mod channel_shuffle;
 mod concat;
 mod conv;
 mod flatten;
 mod global_avg_pool;
 mod linear;
 mod pool;
+mod slice;
 mod softmax;
 
 use occam_graph::{Graph, Node, Op};
@@ -40,12 +42,14 @@ pub(crate) fn run(op: &Op, context: &mut Context<'_>, inputs: Vec<Tensor>) -> Re
         Op::Activation(op) => activation::eval(op, &inputs),
         Op::BatchNorm(op) => batch_norm::eval(op, context, &inputs),
         Op::Binary(op) => binary::eval(op, &inputs),
+        Op::ChannelShuffle(op) => channel_shuffle::eval(op, &inputs),
         Op::Concat(op) => concat::eval(op, &inputs),
         Op::Conv(op) => conv::eval(op, &inputs),
         Op::Flatten(op) => flatten::eval(op, &inputs),
         Op::GlobalAvgPool(op) => global_avg_pool::eval(op, &inputs),
         Op::Linear(op) => linear::eval(op, &inputs),
         Op::Pool(op) => pool::eval(op, &inputs),
+        Op::Slice(op) => slice::eval(op, &inputs),
         Op::Softmax(op) => softmax::eval(op, &inputs),
     }?;
     Ok(vec![output])

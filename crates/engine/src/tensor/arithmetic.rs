@@ -2,6 +2,7 @@
 
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
+use burn::tensor::BoolDType;
 
 use super::Tensor;
 use crate::Result;
@@ -98,6 +99,16 @@ impl Tensor {
         Ok(Tensor::wrap(Dispatch::float_add_scalar(self.inner.clone(), offset.into())))
     }
 
+    /// `min(max(x, 0), 6)`; the gradient at 0 and at 6 is 0.
+    ///
+    /// # Errors
+    /// The elements are no floats.
+    pub fn relu6(&self) -> Result<Tensor> {
+        let positive = self.relu()?.inner;
+        let above = Dispatch::float_greater_equal_elem(positive.clone(), 6.0.into(), BoolDType::Native);
+        Ok(Tensor::wrap(Dispatch::float_mask_fill(positive, above, 6.0.into())))
+    }
+
     /// Element by element the larger of the two.
     ///
     /// # Errors
@@ -105,5 +116,23 @@ impl Tensor {
     pub fn maximum(&self, other: &Tensor) -> Result<Tensor> {
         // max(a, b) = b + relu(a − b)
         self.sub(other)?.relu()?.add(other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Device;
+
+    #[test]
+    fn relu6_learns_strictly_inside() {
+        let x = [-2.0, 0.0, 1e-7, 3.0, 5.5, 6.0, 9.0];
+        let x = Tensor::from_f32(&[7], x.to_vec(), &Device::cpu()).unwrap().require_grad();
+        let y = x.relu6().unwrap();
+        assert_eq!(y.to_f32().unwrap(), [0.0, 0.0, 1e-7, 3.0, 5.5, 6.0, 6.0]);
+        let mut grads = y.sum().unwrap().backward().unwrap();
+        assert_eq!(grads.take(&x).unwrap().to_f32().unwrap(), [0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
+        let bad = Tensor::from_f32(&[1], vec![f32::NAN], &Device::cpu()).unwrap();
+        assert!(bad.relu6().unwrap().item().unwrap().is_nan());
     }
 }

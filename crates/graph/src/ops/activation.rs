@@ -8,12 +8,15 @@ use crate::{AxisMap, Fact, Result};
 pub enum Activation {
     /// `max(x, 0)`
     Relu,
+    /// `min(max(x, 0), 6)`
+    Relu6,
 }
 
 impl OpFamily for Activation {
     fn name(&self) -> &'static str {
         match self {
             Activation::Relu => "Relu",
+            Activation::Relu6 => "Relu6",
         }
     }
 

@@ -1,7 +1,8 @@
 //! Small graphs that use each operator, for tests of everything that must know all of them.
 
 use super::{
-    Activation, BatchNorm, Binary, Concat, Conv, Flatten, GlobalAvgPool, Linear, Pool, PoolKind, Softmax,
+    Activation, BatchNorm, Binary, ChannelShuffle, Concat, Conv, Flatten, GlobalAvgPool, Linear, Pool,
+    PoolKind, Slice, Softmax,
 };
 use crate::{Builder, Dim, Error, Fact, Graph, Op, Result, Role, ValueId};
 
@@ -72,6 +73,7 @@ pub fn of_family(name: &str) -> Option<Result<Graph>> {
             ],
         ),
         "Binary" => (Binary::Add.into(), image, vec![("other", vec![1, 4, 1, 1], Role::Weight)]),
+        "ChannelShuffle" => (ChannelShuffle { groups: 2 }.into(), image, vec![]),
         "Concat" => (Concat { axis: 0 }.into(), batch(&[4]), vec![("other", vec![2, 4], Role::Weight)]),
         "Conv" => (
             Conv { stride: [2, 1], padding: [(1, 1), (2, 2)], dilation: [1, 2], groups: 2 }.into(),
@@ -91,6 +93,7 @@ pub fn of_family(name: &str) -> Option<Result<Graph>> {
             image,
             vec![],
         ),
+        "Slice" => (Slice { axis: 1, start: 1, end: 3 }.into(), image, vec![]),
         "Softmax" => (Softmax { axis: 1 }.into(), features, vec![]),
         _ => return None,
     };

@@ -7,6 +7,7 @@
 mod activation;
 mod batch_norm;
 mod binary;
+mod channel_shuffle;
 mod concat;
 mod conv;
 pub mod examples;
@@ -14,17 +15,20 @@ mod flatten;
 mod global_avg_pool;
 mod linear;
 mod pool;
+mod slice;
 mod softmax;
 
 pub use activation::Activation;
 pub use batch_norm::BatchNorm;
 pub use binary::Binary;
+pub use channel_shuffle::ChannelShuffle;
 pub use concat::Concat;
 pub use conv::Conv;
 pub use flatten::Flatten;
 pub use global_avg_pool::GlobalAvgPool;
 pub use linear::Linear;
 pub use pool::{Pool, PoolKind};
+pub use slice::Slice;
 pub use softmax::Softmax;
 
 use crate::{AxisMap, Bindings, Cost, Error, Fact, Result};
@@ -95,7 +99,20 @@ macro_rules! families {
     };
 }
 
-families!(Activation, BatchNorm, Binary, Concat, Conv, Flatten, GlobalAvgPool, Linear, Pool, Softmax,);
+families!(
+    Activation,
+    BatchNorm,
+    Binary,
+    ChannelShuffle,
+    Concat,
+    Conv,
+    Flatten,
+    GlobalAvgPool,
+    Linear,
+    Pool,
+    Slice,
+    Softmax,
+);
 
 /// Refuses a count of inputs outside `range`.
 pub(crate) fn check_inputs(inputs: &[&Fact], range: std::ops::RangeInclusive<usize>) -> Result<()> {

@@ -1,9 +1,15 @@
 //! Backbones: from images to features. One architecture a file.
 
+mod mobilenet_v2;
 mod res_block;
 mod resnet;
+mod shufflenet_v2;
+mod vgg;
 
+pub use mobilenet_v2::MobileNetV2;
 pub use resnet::ResNet;
+pub use shufflenet_v2::ShuffleNetV2;
+pub use vgg::Vgg;
 
 use occam_config::{Build, Registry};
 use occam_graph::ValueId;
@@ -22,8 +28,13 @@ pub trait Backbone: Send + Sync {
     fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>>;
 }
 
-const TABLE: &[(&str, Build<dyn Backbone>)] =
-    &[("ResNet", resnet::build), ("ResNet_CIFAR", resnet::build_cifar)];
+const TABLE: &[(&str, Build<dyn Backbone>)] = &[
+    ("MobileNetV2", mobilenet_v2::build),
+    ("ResNet", resnet::build),
+    ("ResNet_CIFAR", resnet::build_cifar),
+    ("ShuffleNetV2", shufflenet_v2::build),
+    ("VGG", vgg::build),
+];
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.register_all::<dyn Backbone>("backbone", TABLE);

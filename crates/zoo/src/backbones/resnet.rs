@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::Backbone;
 use super::res_block::{BlockCfg, Style, square};
+use crate::conv_module::{ActCfg, ConvModule};
 use crate::error::refuse;
 use crate::net::unsupported;
 use crate::{Net, NormCfg, Result};
@@ -178,9 +179,10 @@ impl ResNet {
         if c.deep_stem {
             let half = c.stem_channels / 2;
             return net.layer("stem", &[x], |net| {
-                let y = self.conv_module(net, "0", x, half, 2)?;
-                let y = self.conv_module(net, "1", y, half, 1)?;
-                self.conv_module(net, "2", y, c.stem_channels, 1)
+                let module = ConvModule::new(Some(&c.norm_cfg), ActCfg::relu().as_ref());
+                let y = module.build(net, "0", x, [half, 3], square(2, 1, 1))?;
+                let y = module.build(net, "1", y, [half, 3], square(1, 1, 1))?;
+                module.build(net, "2", y, [c.stem_channels, 3], square(1, 1, 1))
             });
         }
         let y = if self.cifar {
@@ -190,21 +192,6 @@ impl ResNet {
         };
         let y = net.norm("bn1", y, &c.norm_cfg, 1.0)?;
         net.relu("relu", y)
-    }
-
-    fn conv_module(
-        &self,
-        net: &mut Net,
-        name: &str,
-        x: ValueId,
-        out: usize,
-        stride: usize,
-    ) -> Result<ValueId> {
-        net.layer(name, &[x], |net| {
-            let y = net.conv2d("conv", x, out, 3, square(stride, 1, 1))?;
-            let y = net.norm("bn", y, &self.config.norm_cfg, 1.0)?;
-            net.relu("activate", y)
-        })
     }
 }
 

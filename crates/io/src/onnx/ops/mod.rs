@@ -5,12 +5,14 @@
 mod activation;
 mod batch_norm;
 mod binary;
+mod channel_shuffle;
 mod concat;
 mod conv;
 mod flatten;
 mod global_avg_pool;
 mod linear;
 mod pool;
+mod slice;
 mod softmax;
 
 use occam_graph::Op;
@@ -30,12 +32,14 @@ pub(super) fn form(op: &Op) -> &dyn OnnxForm {
         Op::Activation(op) => op,
         Op::BatchNorm(op) => op,
         Op::Binary(op) => op,
+        Op::ChannelShuffle(op) => op,
         Op::Concat(op) => op,
         Op::Conv(op) => op,
         Op::Flatten(op) => op,
         Op::GlobalAvgPool(op) => op,
         Op::Linear(op) => op,
         Op::Pool(op) => op,
+        Op::Slice(op) => op,
         Op::Softmax(op) => op,
     }
 }

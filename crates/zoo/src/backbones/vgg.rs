@@ -1,0 +1,169 @@
+//! VGG.
+
+use occam_config::{Registry, Value};
+use occam_graph::ValueId;
+use occam_graph::ops::{Pool, PoolKind};
+use serde::Deserialize;
+
+use super::Backbone;
+use super::res_block::square;
+use crate::conv_module::{ActCfg, ConvModule};
+use crate::error::refuse;
+use crate::net::unsupported;
+use crate::{Net, NormCfg, Result};
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    depth: usize,
+    #[serde(default = "minus_one")]
+    num_classes: i64,
+    #[serde(default = "five")]
+    num_stages: usize,
+    #[serde(default = "ones")]
+    dilations: Vec<usize>,
+    #[serde(default)]
+    out_indices: Option<Vec<usize>>,
+    #[serde(default = "minus_one")]
+    frozen_stages: i64,
+    #[serde(default)]
+    conv_cfg: Option<Value>,
+    #[serde(default)]
+    norm_cfg: Option<NormCfg>,
+    #[serde(default = "ActCfg::relu")]
+    act_cfg: Option<ActCfg>,
+    #[serde(default)]
+    norm_eval: bool,
+    #[serde(default)]
+    ceil_mode: bool,
+    #[serde(default = "yes")]
+    with_last_pool: bool,
+    #[serde(default)]
+    init_cfg: Option<Value>,
+}
+
+fn minus_one() -> i64 {
+    -1
+}
+fn five() -> usize {
+    5
+}
+fn ones() -> Vec<usize> {
+    vec![1; 5]
+}
+fn yes() -> bool {
+    true
+}
+
+/// `VGG` (Simonyan and Zisserman, 2015, arXiv:1409.1556): stages of 3x3 convolutions with bias, each behind pooled to
+/// half the size.
+///
+/// | key | default | |
+/// |---|---|---|
+/// | `depth` | | 11, 13, 16, 19 |
+/// | `num_stages`, `dilations` | 5, (1, 1, 1, 1, 1) | |
+/// | `out_indices` | (4,) | stages whose features are returned |
+/// | `norm_cfg` | None | |
+/// | `act_cfg` | `dict(type='ReLU')` | or `ReLU6`, or None |
+/// | `ceil_mode` | False | odd sizes are rounded up |
+/// | `with_last_pool` | True | whether the last stage is pooled |
+///
+/// Not supported: `num_classes` above 0, whose classifier has dropout; `frozen_stages`, `norm_eval`, `conv_cfg`,
+/// `init_cfg`.
+///
+/// Parameters take mmcls' names: `features.0.conv`, `features.0.bn`, ..; poolings count too.
+pub struct Vgg {
+    config: Config,
+    blocks: [usize; 5],
+    out_indices: Vec<usize>,
+}
+
+fn arch(depth: usize) -> Option<[usize; 5]> {
+    Some(match depth {
+        11 => [1, 1, 2, 2, 2],
+        13 => [2, 2, 2, 2, 2],
+        16 => [2, 2, 3, 3, 3],
+        19 => [2, 2, 4, 4, 4],
+        _ => return None,
+    })
+}
+
+/// Channels of the stages.
+const WIDTHS: [usize; 5] = [64, 128, 256, 512, 512];
+
+fn parse(value: &Value) -> Result<Vgg> {
+    let config: Config = value.parse()?;
+    let Some(blocks) = arch(config.depth) else {
+        return refuse(format!("there is no VGG of depth {}; known are 11, 13, 16, 19", config.depth));
+    };
+    if config.num_classes > 0 {
+        return refuse(
+            "num_classes above 0 is not supported, as the classifier needs dropout; leave it out and put a \
+             GlobalAveragePooling neck and a LinearClsHead with in_channels=512 behind the backbone",
+        );
+    }
+    let stages = config.num_stages;
+    if stages == 0 || stages > blocks.len() {
+        return refuse(format!("num_stages={stages} must be in 1..={}", blocks.len()));
+    }
+    if config.dilations.len() != stages || config.dilations.contains(&0) {
+        return refuse(format!("dilations must be num_stages={stages} numbers of at least 1"));
+    }
+    let out_indices = config.out_indices.clone().unwrap_or_else(|| vec![4]);
+    if out_indices.is_empty() || out_indices.iter().any(|&i| i >= stages) {
+        return refuse(format!("out_indices {out_indices:?} must name stages below num_stages={stages}"));
+    }
+    unsupported("conv_cfg", &config.conv_cfg)?;
+    unsupported("init_cfg", &config.init_cfg)?;
+    if let Some(norm) = &config.norm_cfg {
+        norm.check()?;
+    }
+    if config.frozen_stages > 0 || config.norm_eval {
+        return refuse("frozen_stages and norm_eval are not supported");
+    }
+    Ok(Vgg { config, blocks, out_indices })
+}
+
+pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
+    Ok(Box::new(parse(value)?))
+}
+
+impl Backbone for Vgg {
+    fn in_channels(&self) -> usize {
+        3
+    }
+
+    fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+        let c = &self.config;
+        let module = ConvModule { biased: true, ..ConvModule::new(c.norm_cfg.as_ref(), c.act_cfg.as_ref()) };
+        let pool = Pool {
+            kind: PoolKind::Max,
+            kernel: [2, 2],
+            stride: [2, 2],
+            padding: [0, 0],
+            ceil_mode: c.ceil_mode,
+        };
+        let mut features = Vec::new();
+        let mut y = x;
+        let mut place = 0;
+        // The original walks through `features` one by one and never calls the container.
+        let mut next = || {
+            place += 1;
+            format!("features.{}", place - 1)
+        };
+        let stages = self.blocks.iter().zip(WIDTHS).zip(&c.dilations).take(c.num_stages);
+        for (i, ((&count, width), &dilation)) in stages.enumerate() {
+            for _ in 0..count {
+                y = module.build(net, &next(), y, [width, 3], square(1, dilation, dilation))?;
+            }
+            if c.with_last_pool || i + 1 < c.num_stages {
+                let from = y;
+                y = net.layer(&next(), &[from], |net| Ok(net.this(pool, &[from])?))?;
+            }
+            if self.out_indices.contains(&i) {
+                features.push(y);
+            }
+        }
+        Ok(features)
+    }
+}

@@ -1,0 +1,189 @@
+//! VGG, MobileNetV2 and ShuffleNetV2 against the original: same weights, same input. Made by
+//! `tools/golden/backbones.py`.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{features, input_shape, model, norm, parsed, probe, registry, state_dict, step};
+use occam_config::{Loader, Value};
+use occam_data::Seed;
+use occam_graph::{Bindings, Fact};
+use occam_testing::{Golden, assert_close, relative_error, values, workspace};
+use occam_zoo::{Backbone, Net, initialize};
+
+/// Logits, loss, every gradient, running statistics after one step. What each parameter has lies one after the other,
+/// in the order of the state dict.
+fn check(name: &str) {
+    let golden = Golden::load(name);
+    let found = step(model(&Value::from_json(&golden.json("config"))), &golden);
+    assert_close("eval logits", &found.eval_logits, &golden.values("eval.logits"), 1e-4);
+    assert_close("train logits", &found.train_logits, &golden.values("train.logits"), 1e-4);
+    assert_close("loss", &[found.loss], &golden.values("train.loss"), 1e-4);
+
+    let state = state_dict(&golden);
+    let (statistics, learned): (Vec<_>, Vec<_>) = state.iter().partition(|(k, _)| k.contains(".running_"));
+    assert_eq!((found.buffers.len(), found.grads.len()), (statistics.len(), learned.len()));
+    let mut after = if statistics.is_empty() { Vec::new() } else { golden.values("after") }.into_iter();
+    for (key, shape) in statistics {
+        let wanted: Vec<f64> = after.by_ref().take(shape[0]).collect();
+        assert_close(key, &found.buffers[key], &wanted, 1e-4);
+    }
+    assert_eq!(after.len(), 0);
+
+    let (norms, probes) = (golden.values("grad_norm"), golden.values("grad_probe"));
+    let mut samples = golden.values("grad").into_iter();
+    let largest = norms.iter().copied().fold(0.0, f64::max);
+    for (((key, _), wanted_norm), wanted_probe) in learned.iter().zip(&norms).zip(&probes) {
+        let all = &found.grads[key];
+        let count = all.len().min(16);
+        let wanted: Vec<f64> = samples.by_ref().take(count).collect();
+        let found_norm = norm(all);
+        // A shift before a norm layer has no gradient but for rounding.
+        if *wanted_norm < 1e-9 * largest {
+            assert!(found_norm <= 1e-5 * largest, "{key}: norm {found_norm}");
+            continue;
+        }
+        let picked = all.iter().step_by(all.len() / count).take(count);
+        // Differences are measured against the typical size of the gradient's elements: single ones may be 0.
+        let typical = wanted_norm / (all.len() as f64).sqrt();
+        let scale = wanted.iter().fold(typical, |m, x| m.max(x.abs()));
+        let worst = picked.zip(&wanted).fold(0f64, |m, (a, b)| m.max((a - b).abs()));
+        assert!(worst <= 1e-3 * scale, "{key}: {worst:.3e} of {scale:.3e}");
+        assert!(
+            (found_norm - wanted_norm).abs() <= 1e-3 * wanted_norm,
+            "{key}: {found_norm} of {wanted_norm}"
+        );
+        let found_probe = probe(key, all);
+        assert!(
+            (found_probe - wanted_probe).abs() <= 1e-3 * wanted_norm,
+            "{key}: {found_probe} of {wanted_probe}"
+        );
+    }
+    assert_eq!(samples.len(), 0);
+}
+
+#[test]
+fn vgg_is_the_originals() {
+    check("vgg11");
+}
+
+#[test]
+fn mobilenet_v2_is_the_originals() {
+    check("mobilenet_v2");
+}
+
+#[test]
+fn shufflenet_v2_is_the_originals() {
+    check("shufflenet_v2");
+}
+
+/// Options of the families: features of all stages that are returned, and how many parameters there are.
+#[test]
+fn variants_are_the_originals() {
+    let golden = Golden::load("backbone_variants");
+    let mut compared = 0;
+    for (name, variant) in golden.json("variants").as_object().unwrap() {
+        let config = Value::from_json(&variant["backbone"]);
+        let (found, count) = features(&config, &input_shape(&variant["input"]));
+        assert_eq!(count, variant["parameters"].as_u64().unwrap(), "{name}");
+        for (i, tensor) in found.iter().enumerate() {
+            let wanted = golden.get(&format!("{name}.{i}"));
+            assert_eq!(tensor.shape(), wanted.shape(), "{name}.{i}");
+            let error = relative_error(&values(&tensor.to_array().unwrap()), &values(wanted));
+            assert!(error < 1e-4, "{name}.{i}: {error:.2e}");
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, golden.keys().count());
+}
+
+/// Parameters and multiply-accumulates of the models in `configs/_base_/models`, counted by hooks on the convolutions and
+/// linear layers of what mmcls builds from the same files.
+#[test]
+fn model_configs_have_the_originals_size() {
+    let cases = [
+        ("mobilenet_v2_1x", 224, 3_504_872, 300_774_272),
+        ("resnet18", 224, 11_689_512, 1_814_073_344),
+        ("resnet18_cifar", 32, 11_173_962, 555_422_720),
+        ("resnet50", 224, 25_557_032, 4_089_184_256),
+        ("shufflenet_v2_1x", 224, 2_278_604, 144_907_992),
+        ("vgg11", 224, 9_733_480, 7_485_968_384),
+    ];
+    for (name, size, params, macs) in cases {
+        let file = workspace().join(format!("configs/_base_/models/{name}.py"));
+        let config = Loader::new().load(&file).unwrap();
+        let model = model(config.get("model").unwrap());
+        let bindings = Bindings::from([("N".into(), 1), ("H".into(), size), ("W".into(), size)]);
+        let cost = model.graph.cost(&bindings).unwrap();
+        assert_eq!((cost.params, cost.total.macs), (params, macs), "{name}");
+    }
+}
+
+#[test]
+fn first_values_follow_the_original() {
+    let of = |backbone: &str, in_channels: usize| {
+        parsed(&format!(
+            "dict(type='ImageClassifier', backbone={backbone}, neck=dict(type='GlobalAveragePooling'), \
+             head=dict(type='LinearClsHead', num_classes=10, in_channels={in_channels}))"
+        ))
+    };
+    let deviation = |backbone: &str, channels: usize, key: &str| {
+        let model = of(backbone, channels);
+        let weights = initialize(&model.graph, &model.inits, Seed(0)).unwrap();
+        let v = values(&weights[key]);
+        norm(&v) / (v.len() as f64).sqrt()
+    };
+    let cases = [
+        // Kaiming's rule for the way back: two over output channels times taps.
+        ("dict(type='VGG', depth=11)", 512, "backbone.features.7.conv.weight", (2.0 / 4608.0f64).sqrt()),
+        ("dict(type='VGG', depth=11)", 512, "backbone.features.0.conv.bias", 0.0),
+        ("dict(type='MobileNetV2')", 1280, "backbone.layer5.0.conv.1.conv.weight", (2.0 / 3456.0f64).sqrt()),
+        ("dict(type='ShuffleNetV2')", 1024, "backbone.conv1.conv.weight", 0.01),
+        ("dict(type='ShuffleNetV2')", 1024, "backbone.layers.3.conv.weight", 1.0 / 464.0),
+        ("dict(type='ShuffleNetV2')", 1024, "backbone.layers.1.0.branch2.1.conv.weight", 1.0),
+        ("dict(type='ShuffleNetV2')", 1024, "backbone.layers.1.0.branch2.1.bn.bias", 1e-4),
+    ];
+    for (backbone, channels, key, wanted) in cases {
+        let found = deviation(backbone, channels, key);
+        assert!((found - wanted).abs() <= 0.06 * wanted, "{key}: {found} of {wanted}");
+    }
+}
+
+#[test]
+fn what_is_not_supported_is_said() {
+    let cases = [
+        ("dict(type='VGG', depth=12)", "depth 12"),
+        ("dict(type='VGG', depth=11, num_classes=10)", "dropout"),
+        ("dict(type='VGG', depth=11, num_stages=3, dilations=(1, 1, 1))", "out_indices"),
+        ("dict(type='VGG', depth=11, dilations=(1, 1))", "dilations"),
+        ("dict(type='VGG', depth=11, act_cfg=dict(type='Tanh'))", "Tanh"),
+        ("dict(type='VGG', depth=11, norm_cfg=dict(type='GN'))", "GN"),
+        ("dict(type='MobileNetV2', widen_factor=0.0)", "widen_factor"),
+        ("dict(type='MobileNetV2', out_indices=(8,))", "out_indices"),
+        ("dict(type='MobileNetV2', frozen_stages=0)", "frozen_stages"),
+        ("dict(type='ShuffleNetV2', widen_factor=0.75)", "0.5, 1.0, 1.5 or 2.0"),
+        ("dict(type='ShuffleNetV2', norm_eval=True)", "norm_eval"),
+        ("dict(type='ShuffleNetV2', conv_cfg=dict(type='Conv2d'))", "conv_cfg"),
+    ];
+    for (text, wanted) in cases {
+        let value = Loader::new().load_str("model.py", &format!("model = {text}")).unwrap();
+        let error = registry().build::<dyn Backbone>(value.get("model").unwrap()).err().unwrap();
+        assert!(error.to_string().contains(wanted), "{error}");
+    }
+}
+
+#[test]
+fn widths_beyond_all_memory_are_errors() {
+    for factor in ["1e6", "1e18", "1e300"] {
+        let text = format!("model = dict(type='MobileNetV2', widen_factor={factor})");
+        let value = Loader::new().load_str("model.py", &text).unwrap();
+        let backbone = registry().build::<dyn Backbone>(value.get("model").unwrap()).unwrap();
+        let mut net = Net::new();
+        let x = net.input("input", Fact::f32([1usize, 3, 32, 32])).unwrap();
+        if backbone.build(&mut net, x).is_ok() {
+            let (builder, inits) = net.into_parts();
+            let error = initialize(&builder.finish().unwrap(), &inits, Seed(0)).unwrap_err();
+            assert!(error.to_string().contains("parameters"), "{error}");
+        }
+    }
+}

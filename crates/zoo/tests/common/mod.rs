@@ -1,0 +1,116 @@
+//! One evaluation and one training step of a classifier with the formula's weights and images.
+#![allow(dead_code)]
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use occam_config::{Loader, Registry, Value};
+use occam_data::DataSample;
+use occam_engine::{Device, Executor, Mode, Params, Request, Tensor, collect};
+use occam_testing::{Golden, fill, labels, unit, values, weights};
+use occam_zoo::{Architecture, Backbone, Net, Returned, Sites, TaskModel};
+
+pub fn registry() -> Registry {
+    let mut registry = Registry::new();
+    occam_zoo::register(&mut registry);
+    registry
+}
+
+pub fn sizes(shape: &serde_json::Value) -> Vec<usize> {
+    shape.as_array().unwrap().iter().map(|d| d.as_u64().unwrap() as usize).collect()
+}
+
+/// `input` of a golden's metadata.
+pub fn input_shape(about: &serde_json::Value) -> Vec<usize> {
+    match about {
+        serde_json::Value::Object(o) => sizes(&o["shape"]),
+        list => sizes(list),
+    }
+}
+
+pub fn model(config: &Value) -> TaskModel {
+    registry().build::<dyn Architecture>(config).unwrap().build().unwrap()
+}
+
+/// The model that `text`, a config's value, describes.
+pub fn parsed(text: &str) -> TaskModel {
+    let value = Loader::new().load_str("model.py", &format!("model = {text}")).unwrap();
+    model(value.get("model").unwrap())
+}
+
+/// Names and shapes of the original's state dict, without batch counters.
+pub fn state_dict(golden: &Golden) -> Vec<(String, Vec<usize>)> {
+    let rows = golden.json("state_dict");
+    let row = |row: &serde_json::Value| (row[0].as_str().unwrap().to_owned(), sizes(&row[1]));
+    rows.as_array().unwrap().iter().map(row).filter(|(k, _)| !k.ends_with("num_batches_tracked")).collect()
+}
+
+pub struct Step {
+    pub eval_logits: Vec<f64>,
+    pub train_logits: Vec<f64>,
+    pub loss: f64,
+    /// Running statistics after the step.
+    pub buffers: IndexMap<String, Vec<f64>>,
+    pub grads: IndexMap<String, Vec<f64>>,
+}
+
+/// Runs a model whose state dict must be the golden's.
+pub fn step(model: TaskModel, golden: &Golden) -> Step {
+    let found: Vec<(String, Vec<usize>)> =
+        model.graph.params().map(|(_, v)| (v.name.clone(), v.fact.known_shape().unwrap())).collect();
+    assert_eq!(found, state_dict(golden), "state dict");
+
+    let cpu = Device::cpu();
+    let params = Params::new(&model.graph, &weights(&model.graph), &cpu).unwrap();
+    let shape = input_shape(&golden.json("input"));
+    let input = Tensor::from_array(&fill("input", &shape, -2.0, 2.0), &cpu).unwrap();
+    let samples: Vec<DataSample> = labels("label", shape[0], 10)
+        .into_iter()
+        .map(|l| DataSample { gt_label: vec![l], ..DataSample::default() })
+        .collect();
+    let executor = Executor::new(Arc::new(model.graph)).unwrap();
+    let numbers = |t: &Tensor| values(&t.to_array().unwrap());
+
+    let eval = Request::new(Mode::Eval);
+    let out = executor.run(&params.constants(), std::slice::from_ref(&input), &eval).unwrap();
+    let eval_logits = numbers(&out.outputs[0]);
+
+    let leaves = params.leaves();
+    let out = executor.run(&leaves, &[input], &Request::new(Mode::Train)).unwrap();
+    let losses = model.task.loss(&out.outputs, &samples, &mut Sites::default()).unwrap();
+    let grads = collect(&leaves, &mut losses["loss"].clone().backward().unwrap());
+    Step {
+        eval_logits,
+        train_logits: numbers(&out.outputs[0]),
+        loss: f64::from(losses["loss"].item().unwrap()),
+        buffers: out.buffers.iter().map(|(k, t)| (k.clone(), numbers(t))).collect(),
+        grads: grads.iter().map(|(k, t)| (k.clone(), numbers(t))).collect(),
+    }
+}
+
+pub fn norm(v: &[f64]) -> f64 {
+    v.iter().map(|g| g * g).sum::<f64>().sqrt()
+}
+
+/// Inner product with the probe of parameter `key`.
+pub fn probe(key: &str, grad: &[f64]) -> f64 {
+    let probe = unit(&format!("probe.{key}"), grad.len());
+    grad.iter().zip(probe).map(|(g, u)| g * f64::from((2.0 * u - 1.0) as f32)).sum()
+}
+
+/// Features of a backbone in evaluation, with its number of trainable elements.
+pub fn features(config: &Value, shape: &[usize]) -> (Vec<Tensor>, u64) {
+    let backbone = registry().build::<dyn Backbone>(config).unwrap();
+    let mut net = Net::new();
+    let x = net.input("input", occam_graph::Fact::f32(shape.to_vec())).unwrap();
+    let features = net.tuple("backbone", &[x], |net| Ok(Returned::Tuple(backbone.build(net, x)?))).unwrap();
+    for (i, &v) in features.iter().enumerate() {
+        net.output(&format!("features{i}"), v).unwrap();
+    }
+    let graph = net.into_parts().0.finish().unwrap();
+    let count = graph.cost(&Default::default()).unwrap().params;
+    let params = Params::new(&graph, &weights(&graph), &Device::cpu()).unwrap();
+    let input = Tensor::from_array(&fill("input", shape, -2.0, 2.0), &Device::cpu()).unwrap();
+    let executor = Executor::new(Arc::new(graph)).unwrap();
+    (executor.run(&params.constants(), &[input], &Request::default()).unwrap().outputs, count)
+}
