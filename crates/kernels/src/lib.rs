@@ -9,7 +9,10 @@
 pub mod batch_norm;
 pub mod channels;
 pub mod conv;
+pub mod elementwise;
+pub mod fake_quant;
 mod memory;
+mod sum;
 mod tile;
 
 /// What follows a sum before it is stored.

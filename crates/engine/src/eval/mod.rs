@@ -7,6 +7,7 @@ mod channel_shuffle;
 mod concat;
 mod conv;
 mod flatten;
+pub(crate) mod fused;
 mod global_avg_pool;
 mod linear;
 mod pool;

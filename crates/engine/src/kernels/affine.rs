@@ -2,9 +2,8 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Flex, Shape, TensorMetadata};
-use rayon::prelude::*;
 
-use super::{FlexTensor, buffer, build, dense, elements, is_f32, vectorized};
+use super::{Activation, FlexTensor, build, dense, elements, is_f32, layout, shape};
 
 /// By burn's operations, for tapes and for other element types.
 pub(super) fn composed<B: Backend>(
@@ -22,19 +21,12 @@ pub(super) fn forward(x: FlexTensor, scale: FlexTensor, shift: FlexTensor) -> Fl
         return composed::<Flex>(x, scale, shift);
     }
     let (x, scale, shift) = (dense(x), dense(scale), dense(shift));
-    let shape: Vec<usize> = x.shape().iter().copied().collect();
-    let channels = shape.get(1).copied().unwrap_or(1).max(1);
-    let inner: usize = shape.iter().skip(2).product::<usize>().max(1);
-    let (from, scale, shift) = (elements(&x), elements(&scale), elements(&shift));
-    let mut out = buffer(from.len());
-    out.par_chunks_mut(inner)
-        .zip(from.par_chunks(inner))
-        .zip((0..from.len() / inner).into_par_iter())
-        .for_each(|((out, from), row)| {
-            let c = row % channels;
-            if let (Some(&a), Some(&b)) = (scale.get(c), shift.get(c)) {
-                vectorized(|| out.iter_mut().zip(from).for_each(|(o, &v)| *o = v * a + b));
-            }
-        });
-    build(&shape, out)
+    let out = occam_kernels::batch_norm::apply(
+        elements(&x),
+        elements(&scale),
+        elements(&shift),
+        layout(&x),
+        Activation::None,
+    );
+    build(&shape(&x), out)
 }

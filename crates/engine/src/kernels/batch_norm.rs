@@ -1,7 +1,4 @@
-//! Batch normalization by the batch's own statistics.
-//!
-//! Forward: `x̂ = (x − μ) / √(σ² + ε)`, `y = γ · x̂ + β`. Backward, with `M` elements a channel:
-//! `dβ = Σ dy`, `dγ = Σ dy · x̂`, `dx = γ / √(σ² + ε) · (dy − dβ / M − x̂ · dγ / M)`.
+//! Batch normalization by the batch's own statistics; formulas are at [`occam_kernels::batch_norm`].
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -9,10 +6,11 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Flex, Shape, TensorMetadata};
-use rayon::prelude::*;
+use occam_kernels::batch_norm::{affine, apply, statistics};
 
 use super::{
-    FlexTensor, KernelGrads, TrainKernels, affine, buffer, build, dense, elements, is_f32, vectorized,
+    Activation, FlexTensor, KernelGrads, TrainKernels, activation, build, dense, elements, is_f32, layout,
+    shape,
 };
 
 /// What the way back needs.
@@ -20,52 +18,11 @@ use super::{
 pub(crate) struct Saved<B: Backend> {
     pub(super) x: FloatTensor<B>,
     pub(super) weight: FloatTensor<B>,
+    pub(super) bias: FloatTensor<B>,
     pub(super) mean: FloatTensor<B>,
     pub(super) var: FloatTensor<B>,
     pub(super) eps: f64,
-}
-
-/// `[N, C, inner]`
-fn layout(x: &FlexTensor) -> (usize, usize, usize) {
-    let shape: Vec<usize> = x.shape().iter().copied().collect();
-    let n = shape.first().copied().unwrap_or(1);
-    let c = shape.get(1).copied().unwrap_or(1);
-    (n, c, shape.iter().skip(2).product())
-}
-
-/// Sum of `f(i)` over one row in sixteen lanes, so that it vectorizes; the order of addition is fixed.
-#[inline(always)]
-fn lanes<const K: usize>(len: usize, f: impl Fn(usize) -> [f32; K]) -> [f64; K] {
-    let mut acc = [[0f32; 16]; K];
-    let whole = len / 16 * 16;
-    let mut i = 0;
-    while i < whole {
-        for lane in 0..16 {
-            for (sums, v) in acc.iter_mut().zip(f(i + lane)) {
-                sums[lane] += v;
-            }
-        }
-        i += 16;
-    }
-    let mut total = [0f64; K];
-    for (total, sums) in total.iter_mut().zip(&acc) {
-        *total = sums.iter().map(|&v| f64::from(v)).sum();
-    }
-    while i < len {
-        for (total, v) in total.iter_mut().zip(f(i)) {
-            *total += f64::from(v);
-        }
-        i += 1;
-    }
-    total
-}
-
-/// The rows of channel `c`.
-fn rows(data: &[f32], (n, channels, inner): (usize, usize, usize), c: usize) -> impl Iterator<Item = &[f32]> {
-    (0..n).filter_map(move |i| {
-        let start = (i * channels + c) * inner;
-        data.get(start..start + inner)
-    })
+    pub(super) activation: Activation,
 }
 
 pub(super) fn forward(
@@ -73,85 +30,41 @@ pub(super) fn forward(
     weight: FlexTensor,
     bias: FlexTensor,
     eps: f64,
+    activation: Activation,
 ) -> (FlexTensor, FlexTensor, FlexTensor) {
     if !is_f32(&x) {
-        return composed_forward::<Flex>(x, weight, bias, eps);
+        let (y, mean, var) = composed_forward::<Flex>(x, weight, bias, eps);
+        return (Flex::occam_activate(y, activation), mean, var);
     }
     let (x, weight, bias) = (dense(x), dense(weight), dense(bias));
-    let dims @ (n, channels, inner) = layout(&x);
-    let count = (n * inner).max(1) as f64;
-    let data = elements(&x);
-    let stats: Vec<(f32, f32)> = (0..channels)
-        .into_par_iter()
-        .map(|c| {
-            let sum: f64 = rows(data, dims, c).map(|r| lanes(r.len(), |i| [r[i]])[0]).sum();
-            let mean = (sum / count) as f32;
-            let sum: f64 =
-                rows(data, dims, c).map(|r| lanes(r.len(), |i| [(r[i] - mean) * (r[i] - mean)])[0]).sum();
-            (mean, (sum / count) as f32)
-        })
-        .collect();
-    let (mean, var): (Vec<f32>, Vec<f32>) = stats.into_iter().unzip();
-    let inv = |v: f32| 1.0 / (f64::from(v) + eps).sqrt();
-    let scale: Vec<f32> =
-        var.iter().zip(elements(&weight)).map(|(&v, &w)| (f64::from(w) * inv(v)) as f32).collect();
-    let shift: Vec<f32> = mean
-        .iter()
-        .zip(&scale)
-        .zip(elements(&bias))
-        .map(|((&m, &s), &b)| (f64::from(b) - f64::from(m) * f64::from(s)) as f32)
-        .collect();
-    let output = affine::forward(x, build(&[channels], scale), build(&[channels], shift));
-    (output, build(&[channels], mean), build(&[channels], var))
+    let layout = layout(&x);
+    let (mean, var) = statistics(elements(&x), layout);
+    let (scale, shift) = affine(elements(&weight), elements(&bias), &mean, &var, eps);
+    let out = apply(elements(&x), &scale, &shift, layout, activation);
+    (build(&shape(&x), out), build(&[layout.channels], mean), build(&[layout.channels], var))
 }
 
 pub(super) fn backward(saved: Saved<Flex>, grad: FlexTensor) -> [FlexTensor; 3] {
     if !is_f32(&grad) {
+        let y = composed_output::<Flex>(&saved);
+        let grad = activation::backward(Flex::occam_activate(y, saved.activation), grad, saved.activation);
         return composed_backward::<Flex>(saved, grad);
     }
     let (x, grad) = (dense(saved.x), dense(grad));
-    let (weight, mean, var) = (dense(saved.weight), dense(saved.mean), dense(saved.var));
-    let dims @ (n, channels, inner) = layout(&x);
-    let count = (n * inner).max(1) as f64;
-    let (data, dy) = (elements(&x), elements(&grad));
-    let (weight, mean, var) = (elements(&weight), elements(&mean), elements(&var));
-    let inv = |c: usize| (1.0 / (f64::from(var[c]) + saved.eps).sqrt()) as f32;
-    let sums: Vec<(f32, f32)> = (0..channels)
-        .into_par_iter()
-        .map(|c| {
-            let (m, s) = (mean[c], inv(c));
-            vectorized(|| {
-                let (mut db, mut dg) = (0.0, 0.0);
-                for (r, g) in rows(data, dims, c).zip(rows(dy, dims, c)) {
-                    let [b, w] = lanes(r.len().min(g.len()), |i| [g[i], g[i] * ((r[i] - m) * s)]);
-                    db += b;
-                    dg += w;
-                }
-                (db as f32, dg as f32)
-            })
-        })
-        .collect();
-    let mut dx = buffer(data.len());
-    if inner > 0 {
-        dx.par_chunks_mut(inner)
-            .zip(data.par_chunks(inner))
-            .zip(dy.par_chunks(inner))
-            .zip((0..n * channels).into_par_iter())
-            .for_each(|(((dx, x), dy), row)| {
-                let c = row % channels;
-                let (m, s) = (mean[c], inv(c));
-                let factor = weight[c] * s;
-                let (db, dg) = ((f64::from(sums[c].0) / count) as f32, (f64::from(sums[c].1) / count) as f32);
-                vectorized(|| {
-                    for ((o, &v), &g) in dx.iter_mut().zip(x).zip(dy) {
-                        *o = factor * (g - db - (v - m) * s * dg);
-                    }
-                });
-            });
-    }
-    let shape: Vec<usize> = x.shape().iter().copied().collect();
-    let (db, dg): (Vec<f32>, Vec<f32>) = sums.into_iter().unzip();
-    [build(&shape, dx), build(&[channels], dg), build(&[channels], db)]
+    let (weight, bias, mean, var) =
+        (dense(saved.weight), dense(saved.bias), dense(saved.mean), dense(saved.var));
+    let layout = layout(&x);
+    let all = occam_kernels::batch_norm::Saved {
+        x: elements(&x),
+        weight: elements(&weight),
+        bias: elements(&bias),
+        mean: elements(&mean),
+        var: elements(&var),
+        eps: saved.eps,
+        activation: saved.activation,
+    };
+    let [dx, dweight, dbias] = occam_kernels::batch_norm::backward(&all, elements(&grad), layout);
+    [build(&shape(&x), dx), build(&[layout.channels], dweight), build(&[layout.channels], dbias)]
 }
 
 /// `[1, C, 1, ..]` of the rank of `x`.
@@ -186,6 +99,15 @@ fn composed_forward<B: Backend>(
     let scale = B::float_div(weight, std);
     let output = B::float_mul(centred, spread::<B>(&x, scale));
     (B::float_add(output, spread::<B>(&x, bias)), mean, var)
+}
+
+/// The output before the activation, once more.
+fn composed_output<B: Backend>(saved: &Saved<B>) -> FloatTensor<B> {
+    let std = B::float_sqrt(B::float_add_scalar(saved.var.clone(), saved.eps.into()));
+    let centred = B::float_sub(saved.x.clone(), spread::<B>(&saved.x, saved.mean.clone()));
+    let scale = B::float_div(saved.weight.clone(), std);
+    let hat = B::float_mul(centred, spread::<B>(&saved.x, scale));
+    B::float_add(hat, spread::<B>(&saved.x, saved.bias.clone()))
 }
 
 fn composed_backward<B: Backend>(saved: Saved<B>, grad: FloatTensor<B>) -> [FloatTensor<B>; 3] {
@@ -228,6 +150,7 @@ pub(super) fn tracked<B, C>(
     weight: FloatTensor<Autodiff<B, C>>,
     bias: FloatTensor<Autodiff<B, C>>,
     eps: f64,
+    activation: Activation,
 ) -> Three<Autodiff<B, C>>
 where
     B: TrainKernels + KernelGrads,
@@ -235,11 +158,11 @@ where
 {
     let prepared =
         BatchNormBackward.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful();
-    let (x, weight) = (x.into_primitive(), weight.into_primitive());
-    let (output, mean, var) = B::occam_batch_norm(x.clone(), weight.clone(), bias.into_primitive(), eps);
+    let (x, weight, bias) = (x.into_primitive(), weight.into_primitive(), bias.into_primitive());
+    let (output, mean, var) = B::occam_batch_norm(x.clone(), weight.clone(), bias.clone(), eps, activation);
     let output = match prepared {
         OpsKind::Tracked(prep) => {
-            let saved = Saved { x, weight, mean: mean.clone(), var: var.clone(), eps };
+            let saved = Saved { x, weight, bias, mean: mean.clone(), var: var.clone(), eps, activation };
             prep.finish(saved, output)
         }
         OpsKind::UnTracked(prep) => prep.finish(output),

@@ -9,7 +9,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use occam_kernels::conv::{Dims, Epilogue, Geometry};
 
-use super::{FlexTensor, KernelGrads, TrainKernels, build, dense, elements, is_f32, sizes};
+use super::{
+    Activation, FlexTensor, KernelGrads, TrainKernels, affine, build, dense, elements, is_f32, sizes,
+};
 
 /// How the kernel moves over the image; see [`occam_graph::ops::Conv`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +48,36 @@ pub(super) fn forward(x: FlexTensor, weight: FlexTensor, geometry: ConvGeometry)
     build(&[d.n, d.o, oh, ow], out)
 }
 
+/// `act(scale · (x ⋆ weight) + shift + residual)`.
+pub(super) fn fused(
+    x: FlexTensor,
+    weight: FlexTensor,
+    [scale, shift]: [FlexTensor; 2],
+    residual: Option<FlexTensor>,
+    geometry: ConvGeometry,
+    activation: Activation,
+) -> FlexTensor {
+    if !is_f32(&x) {
+        let y = affine::composed::<Flex>(forward(x, weight, geometry), scale, shift);
+        return match residual {
+            Some(residual) => Flex::occam_add(y, residual, activation),
+            None => Flex::occam_activate(y, activation),
+        };
+    }
+    let (x, weight, scale, shift) = (dense(x), dense(weight), dense(scale), dense(shift));
+    let residual = residual.map(dense);
+    let d = dims(&x, &weight, geometry);
+    let (oh, ow) = d.output();
+    let epilogue = Epilogue {
+        scale: Some(elements(&scale)),
+        bias: Some(elements(&shift)),
+        residual: residual.as_ref().map(elements),
+        activation,
+    };
+    let out = occam_kernels::conv::forward(elements(&x), elements(&weight), &d, &epilogue);
+    build(&[d.n, d.o, oh, ow], out)
+}
+
 pub(super) fn backward(
     x: FlexTensor,
     weight: FlexTensor,
@@ -63,9 +95,8 @@ pub(super) fn backward(
     let (x, weight, grad) = (dense(x), dense(weight), dense(grad));
     let d = dims(&x, &weight, geometry);
     let cg = d.c.checked_div(geometry.groups).unwrap_or(0);
-    let dw = wanted[1].then(|| occam_kernels::conv::weight_grad(elements(&x), elements(&grad), &d));
-    drop(x);
-    let dx = wanted[0].then(|| occam_kernels::conv::input_grad(elements(&weight), elements(&grad), &d));
+    let [dx, dw] =
+        occam_kernels::conv::backward(elements(&x), elements(&weight), elements(&grad), &d, wanted);
     [dx.map(|v| build(&[d.n, d.c, d.h, d.w], v)), dw.map(|v| build(&[d.o, cg, d.kh, d.kw], v))]
 }
 

@@ -6,10 +6,11 @@
 //! At a given number of threads every result is the same bit for bit: work is split by index alone, and partial
 //! sums are added in index order.
 
+mod activation;
+mod add;
 mod affine;
 mod batch_norm;
 mod conv;
-mod relu;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
@@ -17,7 +18,10 @@ use burn::backend::{
     Autodiff, Backend, BackendTypes, DType, Flex, TensorData, TensorMetadata, backend_extension,
 };
 
+use occam_kernels::channels::Layout;
+
 pub use conv::ConvGeometry;
+pub use occam_kernels::Activation;
 
 /// The processor's own tensor.
 pub(crate) type FlexTensor = <Flex as BackendTypes>::FloatTensorPrimitive;
@@ -27,8 +31,11 @@ pub(crate) type FlexTensor = <Flex as BackendTypes>::FloatTensorPrimitive;
 /// Called through `Dispatch` by [`crate::Tensor`], which has checked shapes and types before.
 #[backend_extension(Autodiff, Flex)]
 pub trait TrainKernels: Backend {
-    /// `max(x, 0)`
-    fn occam_relu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// The activation, element by element.
+    fn occam_activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
+
+    /// `act(a + b)` of two tensors of one shape.
+    fn occam_add(a: FloatTensor<Self>, b: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
 
     /// Convolution of `[N, C, H, W]` with `[O, C / groups, KH, KW]`.
     fn occam_conv2d(
@@ -37,12 +44,35 @@ pub trait TrainKernels: Backend {
         geometry: ConvGeometry,
     ) -> FloatTensor<Self>;
 
-    /// Batch normalization by the batch's own statistics: output, mean and biased variance by channel.
+    /// `act(scale · (x ⋆ weight) + shift)`, scale and shift by output channel.
+    fn occam_conv2d_affine(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        geometry: ConvGeometry,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+
+    /// `act(scale · (x ⋆ weight) + shift + residual)`.
+    fn occam_conv2d_residual(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        geometry: ConvGeometry,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+
+    /// Batch normalization by the batch's own statistics, then the activation: output, mean and biased variance by
+    /// channel.
     fn occam_batch_norm(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         eps: f64,
+        activation: Activation,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// `x · scale + shift` by channel.
@@ -55,8 +85,12 @@ pub trait TrainKernels: Backend {
 
 /// The ways back of [`TrainKernels`], without a tape of their own: gradients are first order.
 pub(crate) trait KernelGrads: Backend {
-    /// Gradient of `x`, from the output and its gradient.
-    fn relu_grad(output: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// What the activation passes on of `grad`, by its output.
+    fn activation_grad(
+        output: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
 
     /// Gradients of `x` and `weight`, each where wanted.
     fn conv2d_grad(
@@ -72,12 +106,39 @@ pub(crate) trait KernelGrads: Backend {
 }
 
 impl TrainKernels for Flex {
-    fn occam_relu(x: FlexTensor) -> FlexTensor {
-        relu::forward(x)
+    fn occam_activate(x: FlexTensor, activation: Activation) -> FlexTensor {
+        activation::forward(x, activation)
+    }
+
+    fn occam_add(a: FlexTensor, b: FlexTensor, activation: Activation) -> FlexTensor {
+        add::forward(a, b, activation)
     }
 
     fn occam_conv2d(x: FlexTensor, weight: FlexTensor, geometry: ConvGeometry) -> FlexTensor {
         conv::forward(x, weight, geometry)
+    }
+
+    fn occam_conv2d_affine(
+        x: FlexTensor,
+        weight: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        geometry: ConvGeometry,
+        activation: Activation,
+    ) -> FlexTensor {
+        conv::fused(x, weight, [scale, shift], None, geometry, activation)
+    }
+
+    fn occam_conv2d_residual(
+        x: FlexTensor,
+        weight: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        residual: FlexTensor,
+        geometry: ConvGeometry,
+        activation: Activation,
+    ) -> FlexTensor {
+        conv::fused(x, weight, [scale, shift], Some(residual), geometry, activation)
     }
 
     fn occam_batch_norm(
@@ -85,8 +146,9 @@ impl TrainKernels for Flex {
         weight: FlexTensor,
         bias: FlexTensor,
         eps: f64,
+        activation: Activation,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        batch_norm::forward(x, weight, bias, eps)
+        batch_norm::forward(x, weight, bias, eps, activation)
     }
 
     fn occam_channel_affine(x: FlexTensor, scale: FlexTensor, shift: FlexTensor) -> FlexTensor {
@@ -95,8 +157,8 @@ impl TrainKernels for Flex {
 }
 
 impl KernelGrads for Flex {
-    fn relu_grad(output: FlexTensor, grad: FlexTensor) -> FlexTensor {
-        relu::backward(output, grad)
+    fn activation_grad(output: FlexTensor, grad: FlexTensor, activation: Activation) -> FlexTensor {
+        activation::backward(output, grad, activation)
     }
 
     fn conv2d_grad(
@@ -115,8 +177,12 @@ impl KernelGrads for Flex {
 }
 
 impl<B: TrainKernels + KernelGrads, C: CheckpointStrategy> TrainKernels for Autodiff<B, C> {
-    fn occam_relu(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        relu::tracked::<B, C>(x)
+    fn occam_activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        activation::tracked::<B, C>(x, activation)
+    }
+
+    fn occam_add(a: FloatTensor<Self>, b: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        add::tracked::<B, C>(a, b, activation)
     }
 
     fn occam_conv2d(
@@ -127,13 +193,39 @@ impl<B: TrainKernels + KernelGrads, C: CheckpointStrategy> TrainKernels for Auto
         conv::tracked::<B, C>(x, weight, geometry)
     }
 
+    fn occam_conv2d_affine(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        geometry: ConvGeometry,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        let y = Self::occam_conv2d(x, weight, geometry);
+        Self::occam_activate(affine::composed::<Self>(y, scale, shift), activation)
+    }
+
+    fn occam_conv2d_residual(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        geometry: ConvGeometry,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        let y = Self::occam_conv2d(x, weight, geometry);
+        Self::occam_add(affine::composed::<Self>(y, scale, shift), residual, activation)
+    }
+
     fn occam_batch_norm(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         eps: f64,
+        activation: Activation,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        batch_norm::tracked::<B, C>(x, weight, bias, eps)
+        batch_norm::tracked::<B, C>(x, weight, bias, eps, activation)
     }
 
     fn occam_channel_affine(
@@ -173,16 +265,14 @@ fn sizes<const N: usize>(x: &FlexTensor) -> [usize; N] {
     out
 }
 
-/// A buffer that is about to be written as a whole.
-fn buffer(n: usize) -> Vec<f32> {
-    vec![0.0; n]
+/// The sizes of a tensor.
+fn shape(x: &FlexTensor) -> Vec<usize> {
+    x.shape().iter().copied().collect()
 }
 
-/// Runs a loop compiled for the widest vectors that this processor has.
-#[inline(always)]
-fn vectorized<R>(work: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(work)
+/// `[n, channels, inner]` of a tensor with channels on axis 1.
+fn layout(x: &FlexTensor) -> Layout {
+    let shape = shape(x);
+    let at = |i: usize| shape.get(i).copied().unwrap_or(1);
+    Layout { n: at(0), channels: at(1), inner: shape.iter().skip(2).product() }
 }
-
-/// Elements a task should have at least, so that splitting pays.
-const GRAIN: usize = 1 << 15;

@@ -2,12 +2,11 @@
 
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
-use burn::tensor::BoolDType;
 
 use super::Tensor;
 use crate::Result;
 use crate::error::refuse;
-use crate::kernels::TrainKernels;
+use crate::kernels::{Activation, TrainKernels};
 
 /// Refuses operands that are no floats of one type, or do not broadcast.
 fn check(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
@@ -72,8 +71,6 @@ unary! {
     sqrt => float_sqrt;
     /// Absolute value.
     abs => float_abs;
-    /// `max(x, 0)`; the gradient at 0 is 0.
-    relu => occam_relu;
 }
 
 impl Tensor {
@@ -99,14 +96,34 @@ impl Tensor {
         Ok(Tensor::wrap(Dispatch::float_add_scalar(self.inner.clone(), offset.into())))
     }
 
+    /// `max(x, 0)`; the gradient at 0 is 0.
+    ///
+    /// # Errors
+    /// The elements are no floats.
+    pub fn relu(&self) -> Result<Tensor> {
+        self.activate(Activation::Relu)
+    }
+
     /// `min(max(x, 0), 6)`; the gradient at 0 and at 6 is 0.
     ///
     /// # Errors
     /// The elements are no floats.
     pub fn relu6(&self) -> Result<Tensor> {
-        let positive = self.relu()?.inner;
-        let above = Dispatch::float_greater_equal_elem(positive.clone(), 6.0.into(), BoolDType::Native);
-        Ok(Tensor::wrap(Dispatch::float_mask_fill(positive, above, 6.0.into())))
+        self.activate(Activation::Relu6)
+    }
+
+    pub(crate) fn activate(&self, activation: Activation) -> Result<Tensor> {
+        self.need_float("activation")?;
+        Ok(Tensor::wrap(Dispatch::occam_activate(self.inner.clone(), activation)))
+    }
+
+    /// `act(self + other)`, in the place of one of them where nobody else has it.
+    pub(crate) fn add_activate(self, other: Tensor, activation: Activation) -> Result<Tensor> {
+        check("add", &self, &other)?;
+        if self.shape() != other.shape() {
+            return self.add(&other)?.activate(activation);
+        }
+        Ok(Tensor::wrap(Dispatch::occam_add(self.inner, other.inner, activation)))
     }
 
     /// Element by element the larger of the two.

@@ -6,7 +6,7 @@ use burn::backend::ops::ActivationOps;
 use super::Tensor;
 use crate::Result;
 use crate::error::refuse;
-use crate::kernels::TrainKernels;
+use crate::kernels::{Activation, TrainKernels};
 
 /// What batch normalization in training gives.
 pub struct BatchNormTrain {
@@ -59,9 +59,25 @@ impl Tensor {
     /// # Errors
     /// `weight` and `bias` have not one element a channel.
     pub fn batch_norm_train(&self, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<BatchNormTrain> {
+        self.batch_norm_activate(weight, bias, eps, Activation::None)
+    }
+
+    /// [`Tensor::batch_norm_train`] and the activation of its output.
+    pub(crate) fn batch_norm_activate(
+        &self,
+        weight: &Tensor,
+        bias: &Tensor,
+        eps: f64,
+        activation: Activation,
+    ) -> Result<BatchNormTrain> {
         self.check_channels("batch_norm", &[weight, bias])?;
-        let (output, mean, var) =
-            Dispatch::occam_batch_norm(self.inner.clone(), weight.inner.clone(), bias.inner.clone(), eps);
+        let (output, mean, var) = Dispatch::occam_batch_norm(
+            self.inner.clone(),
+            weight.inner.clone(),
+            bias.inner.clone(),
+            eps,
+            activation,
+        );
         Ok(BatchNormTrain {
             output: Tensor::wrap(output),
             mean: Tensor::wrap(mean).detach(),

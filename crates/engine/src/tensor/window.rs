@@ -9,11 +9,25 @@ use occam_graph::ops::{Conv, OpFamily, Pool, PoolKind};
 use super::Tensor;
 use crate::Result;
 use crate::error::refuse;
-use crate::kernels::{ConvGeometry, TrainKernels};
+use crate::kernels::{Activation, ConvGeometry, TrainKernels};
 
 impl Tensor {
     fn fact(&self) -> Result<Fact> {
         Ok(Fact::new(self.dtype()?, self.shape()))
+    }
+
+    fn conv_geometry(&self, weight: &Tensor, conv: &Conv) -> Result<ConvGeometry> {
+        self.need_float("conv2d")?;
+        if self.inner_type() != weight.inner_type() {
+            return refuse("conv2d", format!("{weight:?} does not fit {self:?}"));
+        }
+        conv.infer(&[&self.fact()?, &weight.fact()?])?;
+        Ok(ConvGeometry {
+            stride: conv.stride,
+            padding: conv.padding,
+            dilation: conv.dilation,
+            groups: conv.groups,
+        })
     }
 
     /// Convolution without bias; see [`Conv`] for shapes and formula.
@@ -21,18 +35,47 @@ impl Tensor {
     /// # Errors
     /// The shapes do not fit.
     pub fn conv2d(&self, weight: &Tensor, conv: &Conv) -> Result<Tensor> {
-        self.need_float("conv2d")?;
-        if self.inner_type() != weight.inner_type() {
-            return refuse("conv2d", format!("{weight:?} does not fit {self:?}"));
-        }
-        conv.infer(&[&self.fact()?, &weight.fact()?])?;
-        let geometry = ConvGeometry {
-            stride: conv.stride,
-            padding: conv.padding,
-            dilation: conv.dilation,
-            groups: conv.groups,
-        };
+        let geometry = self.conv_geometry(weight, conv)?;
         Ok(Tensor::wrap(Dispatch::occam_conv2d(self.inner.clone(), weight.inner.clone(), geometry)))
+    }
+
+    /// `act(scale · conv2d(self, weight) + shift + residual)`, with a factor and a term for every output channel.
+    ///
+    /// # Errors
+    /// The shapes do not fit.
+    pub(crate) fn conv2d_fused(
+        &self,
+        weight: &Tensor,
+        conv: &Conv,
+        [scale, shift]: [&Tensor; 2],
+        residual: Option<&Tensor>,
+        activation: Activation,
+    ) -> Result<Tensor> {
+        let geometry = self.conv_geometry(weight, conv)?;
+        let out = conv.infer(&[&self.fact()?, &weight.fact()?])?;
+        let wanted = out.first().and_then(Fact::known_shape).unwrap_or_default();
+        for v in [scale, shift] {
+            if Some(&v.len()) != wanted.get(1) || v.inner_type() != self.inner_type() {
+                return refuse("conv2d", format!("{v:?} does not fit an output of {wanted:?}"));
+            }
+        }
+        let (x, weight) = (self.inner.clone(), weight.inner.clone());
+        let (scale, shift) = (scale.inner.clone(), shift.inner.clone());
+        Ok(Tensor::wrap(match residual {
+            None => Dispatch::occam_conv2d_affine(x, weight, scale, shift, geometry, activation),
+            Some(r) if r.shape() == wanted && r.inner_type() == self.inner_type() => {
+                Dispatch::occam_conv2d_residual(
+                    x,
+                    weight,
+                    scale,
+                    shift,
+                    r.inner.clone(),
+                    geometry,
+                    activation,
+                )
+            }
+            Some(r) => return refuse("conv2d", format!("{r:?} cannot be added to {wanted:?}")),
+        }))
     }
 
     /// Pooling with a sliding window; see [`Pool`].

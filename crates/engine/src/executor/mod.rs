@@ -1,13 +1,17 @@
 //! Running a graph.
 
+mod plan;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use occam_graph::{Bindings, Dim, Graph, NodeId, Source, ValueId};
+use occam_graph::{Bindings, Dim, Graph, Op, Source, ValueId};
 
+use crate::eval::fused::After;
 use crate::eval::{self, Context};
 use crate::{Bound, Error, Result, Tensor};
+use plan::{Plan, Step, Work};
 
 /// Whether a run learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -49,13 +53,17 @@ pub struct Outputs {
     pub buffers: Vec<(String, Tensor)>,
 }
 
-/// A graph with the order in which it is run and the points at which its values are let go.
+/// A graph with the plans by which it is run.
+///
+/// Nodes that one kernel computes together (in training batch normalization with the activation after it, in evaluation
+/// convolution with normalization, sum and activation) are one step, unless a tap or a feed asks for a value between
+/// them.
 #[derive(Debug, Clone)]
 pub struct Executor {
     graph: Arc<Graph>,
-    order: Vec<NodeId>,
-    /// By position in `order`: the values that nothing after it reads.
-    last_reads: Vec<Vec<ValueId>>,
+    plain: Plan,
+    train: Plan,
+    eval: Plan,
 }
 
 impl Executor {
@@ -66,21 +74,21 @@ impl Executor {
     pub fn new(graph: Arc<Graph>) -> Result<Self> {
         graph.verify()?;
         let order = graph.order()?;
-        let mut last: HashMap<ValueId, usize> = HashMap::new();
-        for (i, &id) in order.iter().enumerate() {
-            let node = graph.node(id)?;
-            for &v in node.inputs.iter().chain(&node.outputs) {
-                last.insert(v, i);
-            }
-        }
-        let mut last_reads = vec![Vec::new(); order.len()];
-        for (v, i) in last {
-            let kept = graph.outputs().iter().any(|(_, o)| *o == v);
-            if let (false, Some(list)) = (kept, last_reads.get_mut(i)) {
-                list.push(v);
-            }
-        }
-        Ok(Self { graph, order, last_reads })
+        Ok(Self {
+            plain: Plan::plain(&graph, &order)?,
+            train: Plan::fused(&graph, &order, Mode::Train)?,
+            eval: Plan::fused(&graph, &order, Mode::Eval)?,
+            graph,
+        })
+    }
+
+    fn plan(&self, request: &Request) -> &Plan {
+        let fused = match request.mode {
+            Mode::Train => &self.train,
+            Mode::Eval => &self.eval,
+        };
+        let wanted = |v: &ValueId| fused.hidden.contains(v);
+        if request.taps.iter().any(wanted) || request.feeds.keys().any(wanted) { &self.plain } else { fused }
     }
 
     /// The graph.
@@ -100,28 +108,32 @@ impl Executor {
         }
         let mut out = Outputs::default();
         let mut context = Context { mode: request.mode, graph: &self.graph, node: None, buffers: Vec::new() };
-        for (i, &id) in self.order.iter().enumerate() {
-            let node = self.graph.node(id)?;
-            if !node.outputs.iter().all(|v| request.feeds.contains_key(v)) {
-                let mut operands = Vec::with_capacity(node.inputs.len());
-                for &v in &node.inputs {
+        let plan = self.plan(request);
+        for (step, unread) in plan.steps.iter().zip(&plan.last_reads) {
+            if !step.outputs.iter().all(|v| request.feeds.contains_key(v)) {
+                let node = self.graph.node(step.node)?;
+                let mut operands = Vec::with_capacity(step.inputs.len());
+                for (i, &v) in step.inputs.iter().enumerate() {
                     operands.push(self.operand(v, params, &values)?);
+                    // Whoever reads a value last may compute in its place.
+                    let again = step.inputs.iter().skip(i + 1).any(|&later| later == v);
+                    if unread.contains(&v) && !again && !request.taps.contains(&v) {
+                        take(&mut values, v);
+                    }
                 }
-                context.node = Some(node);
-                let results = eval::run(&node.op, &mut context, operands)
+                let results = self
+                    .compute(step, &mut context, operands)
                     .map_err(|e| Error::Node { node: node.name.clone(), source: Box::new(e) })?;
-                for (&v, tensor) in node.outputs.iter().zip(results) {
+                for (&v, tensor) in step.outputs.iter().zip(results) {
                     if !request.feeds.contains_key(&v) {
                         set(&mut values, v, tensor);
                     }
                 }
             }
-            for &v in self.last_reads.get(i).into_iter().flatten() {
-                if let Some(slot) = values.get_mut(v.index()) {
-                    let value = slot.take();
-                    if let (true, Some(value)) = (request.taps.contains(&v), value) {
-                        out.taps.insert(v, value);
-                    }
+            for &v in unread {
+                let value = take(&mut values, v);
+                if let (true, Some(value)) = (request.taps.contains(&v), value) {
+                    out.taps.insert(v, value);
                 }
             }
         }
@@ -135,6 +147,29 @@ impl Executor {
         }
         out.buffers = context.buffers;
         Ok(out)
+    }
+
+    fn compute<'a>(
+        &'a self,
+        step: &Step,
+        context: &mut Context<'a>,
+        operands: Vec<Tensor>,
+    ) -> Result<Vec<Tensor>> {
+        let head = self.graph.node(step.head)?;
+        context.node = Some(head);
+        let output = match (&step.work, &head.op) {
+            (Work::NormActivate(act), Op::BatchNorm(op)) => {
+                eval::fused::norm_activate(op, *act, context, &operands)
+            }
+            (Work::AddActivate(act), _) => eval::fused::add_activate(*act, operands),
+            (Work::Conv { conv, biased, norm, residual, activation }, _) => {
+                let after =
+                    After { biased: *biased, norm: *norm, residual: *residual, activation: *activation };
+                eval::fused::conv(conv, after, &operands)
+            }
+            _ => return eval::run(&head.op, context, operands),
+        }?;
+        Ok(vec![output])
     }
 
     fn operand(&self, v: ValueId, params: &Bound, values: &[Option<Tensor>]) -> Result<Tensor> {
@@ -182,6 +217,10 @@ impl Executor {
         }
         Ok(())
     }
+}
+
+fn take(values: &mut [Option<Tensor>], id: ValueId) -> Option<Tensor> {
+    values.get_mut(id.index()).and_then(Option::take)
 }
 
 fn set(values: &mut [Option<Tensor>], id: ValueId, tensor: Tensor) {

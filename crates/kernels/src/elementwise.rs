@@ -1,0 +1,130 @@
+//! Activations and sums, element by element.
+//!
+//! NaN stays NaN, as in PyTorch: a diverged network must not look sound.
+
+use rayon::prelude::*;
+
+use crate::Activation;
+use crate::memory::Output;
+
+/// Elements of a task.
+const GRAIN: usize = 1 << 15;
+
+/// The activation of one element.
+#[inline(always)]
+fn activated(v: f32, (low, high): (f32, f32)) -> f32 {
+    let v = if v < low { low } else { v };
+    if v > high { high } else { v }
+}
+
+/// What the activation passes on of gradient `g`, by its output `y`.
+#[inline(always)]
+fn passed(g: f32, y: f32, (low, high): (f32, f32)) -> f32 {
+    if y <= low || y >= high { 0.0 } else { g }
+}
+
+/// `out[i] = f(a[i], b[i])`
+fn map(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync + Copy) -> Vec<f32> {
+    let n = a.len().min(b.len());
+    let mut out = Output::new(n);
+    let to = out.shared();
+    (0..n.div_ceil(GRAIN)).into_par_iter().for_each(|task| {
+        let (first, end) = (task * GRAIN, ((task + 1) * GRAIN).min(n));
+        let (a, b) = (&a[first..end], &b[first..end]);
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (i, (&a, &b)) in a.iter().zip(b).enumerate() {
+                    // SAFETY: inside the output; tasks have ranges of their own.
+                    unsafe { *to.at(first + i) = f(a, b) };
+                }
+            },
+        );
+    });
+    // SAFETY: the tasks cover the output.
+    unsafe { out.finish() }
+}
+
+/// `a[i] = f(a[i], b[i])`
+fn map_in_place(a: &mut [f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync + Copy) {
+    a.par_chunks_mut(GRAIN).zip(b.par_chunks(GRAIN)).for_each(|(a, b)| {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || a.iter_mut().zip(b).for_each(|(a, &b)| *a = f(*a, b)),
+        );
+    });
+}
+
+/// `act(x)`
+pub fn activate(x: &[f32], activation: Activation) -> Vec<f32> {
+    let range = activation.range();
+    map(x, x, move |v, _| activated(v, range))
+}
+
+/// `x = act(x)`
+pub fn activate_in_place(x: &mut [f32], activation: Activation) {
+    let range = activation.range();
+    x.par_chunks_mut(GRAIN).for_each(|x| {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || x.iter_mut().for_each(|v| *v = activated(*v, range)),
+        );
+    });
+}
+
+/// `act(a + b)`
+pub fn add(a: &[f32], b: &[f32], activation: Activation) -> Vec<f32> {
+    let range = activation.range();
+    map(a, b, move |a, b| activated(a + b, range))
+}
+
+/// `a = act(a + b)`
+pub fn add_in_place(a: &mut [f32], b: &[f32], activation: Activation) {
+    let range = activation.range();
+    map_in_place(a, b, move |a, b| activated(a + b, range));
+}
+
+/// The gradient of the activation's input: `dy` where the output `y` lies strictly inside its range, else 0.
+pub fn pass(dy: &[f32], y: &[f32], activation: Activation) -> Vec<f32> {
+    let range = activation.range();
+    map(dy, y, move |g, y| passed(g, y, range))
+}
+
+/// [`pass`], onto `dy`.
+pub fn pass_in_place(dy: &mut [f32], y: &[f32], activation: Activation) {
+    let range = activation.range();
+    map_in_place(dy, y, move |g, y| passed(g, y, range));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_forms_agree() {
+        let a: Vec<f32> = (0..40_000).map(|i| (i as f32 * 0.37).sin() * 9.0).collect();
+        let b: Vec<f32> = (0..40_000).map(|i| (i as f32 * 0.11).cos() * 9.0).collect();
+        for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+            let (low, high) = activation.range();
+            let y = add(&a, &b, activation);
+            assert!(y.iter().zip(a.iter().zip(&b)).all(|(y, (a, b))| *y == (a + b).max(low).min(high)));
+            let mut own = a.clone();
+            add_in_place(&mut own, &b, activation);
+            assert_eq!(own, y);
+            let mut own = a.clone();
+            activate_in_place(&mut own, activation);
+            assert_eq!(own, activate(&a, activation));
+            assert!(own.iter().zip(&a).all(|(y, a)| *y == a.max(low).min(high)));
+            let g = pass(&b, &y, activation);
+            assert!(
+                g.iter()
+                    .zip(b.iter().zip(&y))
+                    .all(|(g, (b, y))| { *g == if *y > low && *y < high { *b } else { 0.0 } })
+            );
+            let mut own = b.clone();
+            pass_in_place(&mut own, &y, activation);
+            assert_eq!(own, g);
+        }
+        assert!(activate(&[f32::NAN], Activation::Relu6)[0].is_nan());
+    }
+}
