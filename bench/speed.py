@@ -8,12 +8,14 @@
 Every measurement is a process of its own, so that its peak memory is its own; the two sides take turns in every round,
 so that a slow moment of the machine hits both. Printed are medians over the rounds of each process' median. `ratio` is
 PyTorch's time over Occam's: above 1, Occam is faster. Memory is the peak of the whole process; the columns `step` are
-what of it came after the model was loaded. Needs PyTorch. Exits 1 where a row could not be compared.
+what of it came after the model was loaded. `others` is how many cores other processes kept busy meanwhile (Linux): where
+it is much above 0, the times mean little. Needs PyTorch. Exits 1 where a row could not be compared.
 """
 
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -40,6 +42,30 @@ def memory_mb(field):
     except OSError:
         pass
     return None
+
+
+class Others:
+    """How many cores processes that are not ours keep busy, from all processors' time without that of our children."""
+
+    def __init__(self):
+        self.start = self.now()
+
+    @staticmethod
+    def now():
+        try:
+            fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+        except OSError:
+            return None
+        user, nice, system, _, _, irq, softirq, steal = map(int, fields[:8])
+        busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+        own = [resource.getrusage(who) for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)]
+        return time.monotonic(), busy - sum(usage.ru_utime + usage.ru_stime for usage in own)
+
+    def cores(self):
+        end = self.now()
+        if self.start is None or end is None:
+            return None
+        return max(0.0, (end[1] - self.start[1]) / (end[0] - self.start[0]))
 
 
 def torch_worker(args):
@@ -132,6 +158,7 @@ def measure(args, name, mode, row, say):
         del sides["occam"]
     results = {side: [] for side in sides}
     errors = {}
+    others = Others()
     for turn in range(args.rounds):
         order = list(sides) if turn % 2 == 0 else list(sides)[::-1]
         for side in order:
@@ -152,6 +179,8 @@ def measure(args, name, mode, row, say):
     for side in ("occam", "torch", "torch_compile"):
         found = results.get(side)
         out[f"{side}_ms"] = statistics.median(r["median_ms"] for r in found) if found else None
+    out["rounds_ms"] = {side: [r["median_ms"] for r in found] for side, found in results.items()}
+    out["others_cores"] = others.cores()
     for side in ("occam", "torch"):
         found = [r for r in results.get(side, []) if r["peak_rss_mb"] is not None]
         out[f"{side}_mb"] = max((r["peak_rss_mb"] for r in found), default=None)
@@ -176,6 +205,7 @@ COLUMNS = [
     ("step", "occam_step_mb", 0),
     ("torch MB", "torch_mb", 0),
     ("step", "torch_step_mb", 0),
+    ("others", "others_cores", 2),
 ]
 
 
