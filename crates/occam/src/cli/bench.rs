@@ -87,7 +87,9 @@ impl Args {
         let mut algorithm = env.algorithm(value)?;
         let optim = match config.get("optim_wrapper").filter(|v| !v.is_none()) {
             Some(value) => OptimWrapper::from_config(value, &registry)?,
-            None => OptimWrapper::from_config(&loader.load_str("default", DEFAULT_OPTIM)?, &registry)?,
+            None => {
+                OptimWrapper::from_config(&loader.load_str("default_optim.py", DEFAULT_OPTIM)?, &registry)?
+            }
         };
         let model = algorithm.architecture();
         let size = image_size(self.shape, &config, &registry, model.graph());
