@@ -9,7 +9,8 @@ Every measurement is a process of its own, so that its peak memory is its own; t
 so that a slow moment of the machine hits both. Printed are medians over the rounds of each process' median. `ratio` is
 PyTorch's time over Occam's: above 1, Occam is faster. Memory is the peak of the whole process; the columns `step` are
 what of it came after the model was loaded. `others` is how many cores other processes kept busy meanwhile (Linux): where
-it is much above 0, the times mean little. Needs PyTorch. Exits 1 where a row could not be compared.
+it is not near 0 the times mean nothing, as PyTorch's threads wait for each other and suffer more than Occam's. Needs
+PyTorch. Exits 1 where a row could not be compared.
 """
 
 import argparse
@@ -27,6 +28,10 @@ ROOT = HERE.parent
 MODES = ("train", "eval")
 # Of mmcls' SGD; the same that `occam bench` takes where a config has no optimizer.
 LR, MOMENTUM = 0.01, 0.9
+
+
+# Cores that others may keep busy on a machine that counts as quiet.
+QUIET = 0.1
 
 
 class Refused(Exception):
@@ -66,6 +71,16 @@ class Others:
         if self.start is None or end is None:
             return None
         return max(0.0, (end[1] - self.start[1]) / (end[0] - self.start[0]))
+
+
+def wait_for_quiet(seconds):
+    """Waits until no other process computes, at most so long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        others = Others()
+        time.sleep(min(2.0, seconds))
+        if (others.cores() or 0.0) < QUIET:
+            return
 
 
 def torch_worker(args):
@@ -158,14 +173,17 @@ def measure(args, name, mode, row, say):
         del sides["occam"]
     results = {side: [] for side in sides}
     errors = {}
-    others = Others()
+    disturbance = []
     for turn in range(args.rounds):
         order = list(sides) if turn % 2 == 0 else list(sides)[::-1]
         for side in order:
             if side in errors:
                 continue
+            wait_for_quiet(args.patience)
+            others = Others()
             try:
                 results[side].append(sides[side]())
+                disturbance.append(others.cores())
             except (Refused, OSError) as e:
                 errors[side] = str(e)
                 results[side] = []
@@ -180,7 +198,10 @@ def measure(args, name, mode, row, say):
         found = results.get(side)
         out[f"{side}_ms"] = statistics.median(r["median_ms"] for r in found) if found else None
     out["rounds_ms"] = {side: [r["median_ms"] for r in found] for side, found in results.items()}
-    out["others_cores"] = others.cores()
+    disturbance = [cores for cores in disturbance if cores is not None]
+    out["others_cores"] = statistics.mean(disturbance) if disturbance else None
+    if disturbance and max(disturbance) > QUIET:
+        say(f"{name} ({mode}): other processes kept up to {max(disturbance):.1f} cores busy; measure again")
     for side in ("occam", "torch"):
         found = [r for r in results.get(side, []) if r["peak_rss_mb"] is not None]
         out[f"{side}_mb"] = max((r["peak_rss_mb"] for r in found), default=None)
@@ -236,6 +257,10 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3, help="processes of each side (default 3)")
     parser.add_argument("--warmup", type=int, default=3, help="untimed iterations of a process (default 3)")
     parser.add_argument("--iters", type=int, default=10, help="timed iterations of a process (default 10)")
+    parser.add_argument(
+        "--patience", type=float, default=60, metavar="SECONDS",
+        help="waited at most before each process for others to leave the machine alone (default 60)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--compile", action="store_true", help="measure torch.compile as well")
     parser.add_argument("--torch-only", action="store_true", help="leave Occam out")
