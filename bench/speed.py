@@ -9,8 +9,8 @@ Every measurement is a process of its own, so that its peak memory is its own; t
 so that a slow moment of the machine hits both. Printed are medians over the rounds of each process' median. `ratio` is
 PyTorch's time over Occam's: above 1, Occam is faster. Memory is the peak of the whole process; the columns `step` are
 what of it came after the model was loaded. `others` is how many cores other processes kept busy meanwhile (Linux): where
-it is not near 0 the times mean nothing, as PyTorch's threads wait for each other and suffer more than Occam's. Needs
-PyTorch. Exits 1 where a row could not be compared.
+it is not near 0 the times mean nothing, since the two sides suffer differently. Needs PyTorch. Exits 1 where a row could
+not be compared.
 """
 
 import argparse

@@ -233,7 +233,7 @@ fn synthetic(model: &Model, n: usize, [c, h, w]: [usize; 3], seed: Seed) -> Resu
     };
     let size = [n, c, h, w].iter().try_fold(1_usize, |size, d| size.checked_mul(*d));
     let mut pixels: Vec<f32> = Vec::new();
-    if !size.is_some_and(|size| pixels.try_reserve_exact(size).is_ok()) {
+    if size.is_none_or(|size| pixels.try_reserve_exact(size).is_err()) {
         return Err(Failure::new(format!("{n} images of {c}x{h}x{w} do not fit into memory"))
             .with_help("set a smaller --batch or --shape"));
     }
