@@ -213,6 +213,102 @@ fn inspects() {
 }
 
 #[test]
+fn measures_speed_and_memory() {
+    let config = "configs/fashion_mnist/resnet20.py";
+    for mode in ["train", "eval"] {
+        let text = succeeds(&[
+            "bench",
+            mode,
+            config,
+            "--shape",
+            "1,28,28",
+            "--batch",
+            "4",
+            "--warmup",
+            "1",
+            "--iters",
+            "2",
+            "--rounds",
+            "2",
+            "--threads",
+            "1",
+            "--json",
+        ]);
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let number = |key: &str| json[key].as_f64().unwrap_or_else(|| panic!("{key}: {text}"));
+        assert_eq!((&json["model"], &json["mode"]), (&"resnet20".into(), &mode.into()));
+        assert_eq!(json["shape"], serde_json::json!([1, 28, 28]));
+        assert_eq!(json["params"], 272_186);
+        assert_eq!((number("batch"), number("threads"), number("iters")), (4.0, 1.0, 2.0));
+        assert_eq!(json["round_median_ms"].as_array().unwrap().len(), 2);
+        assert!(0.0 < number("min_ms") && number("min_ms") <= number("median_ms"), "{text}");
+        assert!(number("median_ms") <= number("p90_ms"), "{text}");
+        let rate = 4e3 / number("median_ms");
+        assert!((number("images_per_s") / rate - 1.0).abs() < 0.01, "{text}");
+        if cfg!(target_os = "linux") {
+            assert!(0.0 < number("load_rss_mb") && number("load_rss_mb") <= number("peak_rss_mb"), "{text}");
+        }
+    }
+    // For people, and with the image size of the data and the default optimizer.
+    let args = ["bench", "train", config, "--batch", "2", "--iters", "1"];
+    let args = [&args[..], &["--cfg-options", "optim_wrapper=None"]].concat();
+    let text = succeeds(&args);
+    assert!(text.contains("batch 2 of 1x28x28") && text.contains("images/s"), "{text}");
+}
+
+#[test]
+fn threads_are_those_asked_for() {
+    let config = "configs/fashion_mnist/resnet20.py";
+    let bench = ["bench", "eval", config, "--batch", "1", "--warmup", "0", "--iters", "1", "--json"];
+    let output = occam().args(bench).env("OCCAM_THREADS", "3").output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["threads"], 3);
+    // What the command line says goes before the environment.
+    let output = occam().args(bench).args(["--threads", "1"]).env("OCCAM_THREADS", "3").output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["threads"], 1);
+    for wrong in ["0", "many"] {
+        let text = fails(&["bench", "eval", config, "--threads", wrong]);
+        assert!(text.contains("--threads"), "{text}");
+    }
+}
+
+/// One result at every command that computes, wherever the option stands.
+#[test]
+fn one_thread_gives_the_same_training() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |name: &str, before: &[&str], after: &[&str]| {
+        let work = dir.path().join(name);
+        let mut args = before.to_vec();
+        args.extend(["train", "configs/fashion_mnist/resnet20.py", "--work-dir", work.to_str().unwrap()]);
+        args.extend(after);
+        args.push("--cfg-options");
+        args.extend(TINY);
+        succeeds(&args);
+        std::fs::read(work.join("epoch_1.safetensors")).unwrap()
+    };
+    assert!(run("a", &["--threads", "1"], &[]) == run("b", &[], &["--threads", "1"]));
+}
+
+#[test]
+fn devices_that_are_not_there_are_refused() {
+    let config = "configs/fashion_mnist/resnet20.py";
+    let bench = |device: &str| fails(&["bench", "eval", config, "--device", device]);
+    for device in ["cuda", "cuda:1"] {
+        let text = bench(device);
+        assert!(text.contains("no CUDA support") && text.contains("--features cuda"), "{text}");
+    }
+    assert!(bench("cuda:first").contains("cuda:0"));
+    assert!(bench("tpu").contains("`cpu`"));
+    let text = fails(&["bench", "eval", config, "--shape", "3,28,28"]);
+    assert!(text.contains("channels"), "{text}");
+    let text = fails(&["bench", "eval", config, "--shape", "1,99999999999,99999999999"]);
+    assert!(text.contains("memory"), "{text}");
+    let text = fails(&["bench", "eval", "configs/quickstart.py"]);
+    assert!(text.contains("`model`"), "{text}");
+}
+
+#[test]
 fn prints_configs_that_read_back() {
     let text =
         succeeds(&["config", "print", "configs/quickstart.py", "--cfg-options", "data_root=/elsewhere"]);

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use occam_config::{Loader, Value};
+use occam_config::{Loader, Registry, Value};
+use occam_data::{Dataset, Transform};
 use occam_engine::Device;
+use occam_graph::Graph;
 use occam_train::{Resume, RunOptions, Runner};
 
 use crate::console;
@@ -82,7 +84,7 @@ impl ConfigArgs {
 /// Where to compute.
 #[derive(clap::Args)]
 pub struct DeviceArgs {
-    /// Device to compute on
+    /// Device to compute on: cpu, cuda, or cuda:1 for the second
     #[arg(long, default_value = "cpu")]
     pub device: String,
 }
@@ -95,6 +97,39 @@ impl DeviceArgs {
     pub fn device(&self) -> Result<Device, Failure> {
         Ok(self.device.parse()?)
     }
+}
+
+/// Channels, height and width of a model's images: those given, else those of the config's data, else of a common size.
+pub fn image_size(
+    given: Option<[usize; 3]>,
+    config: &Value,
+    registry: &Registry,
+    graph: &Graph,
+) -> [usize; 3] {
+    if let Some(size) = given {
+        return size;
+    }
+    data_size(config, registry).unwrap_or_else(|why| {
+        let channels = graph
+            .inputs()
+            .first()
+            .and_then(|&v| graph.value(v).ok()?.fact.shape.get(1)?.known())
+            .unwrap_or(3);
+        eprintln!("the data tells no image size ({why}); taking {channels},224,224, see --shape");
+        [channels, 224, 224]
+    })
+}
+
+/// The size of the config's images, or why it is not known.
+fn data_size(config: &Value, registry: &Registry) -> Result<[usize; 3], occam_config::Error> {
+    let value = config
+        .get("test_dataloader.dataset")
+        .or_else(|| config.get("train_dataloader.dataset"))
+        .ok_or_else(|| occam_config::Error::new("the config has none"))?;
+    let dataset = registry.build::<dyn Dataset>(value)?;
+    let mut rng = occam_data::Seed(0).stream("inspect", &[]);
+    let sample = dataset.pipeline().apply(dataset.get(0)?, &mut rng)?;
+    Ok([sample.image.channels(), sample.image.height(), sample.image.width()])
 }
 
 /// `--shape 3,224,224`.

@@ -1,6 +1,5 @@
 //! `occam inspect`
 
-use occam_data::Transform;
 use occam_graph::{Bindings, Graph, Role};
 use occam_train::Env;
 use occam_train::export::fix_image_size;
@@ -8,7 +7,7 @@ use occam_zoo::{Architecture, TaskModel};
 use serde_json::json;
 
 use super::Outcome;
-use super::common::{ConfigArgs, parse_shape};
+use super::common::{ConfigArgs, image_size, parse_shape};
 use crate::console::{print_json, print_line};
 use crate::diagnostic::Failure;
 use crate::table;
@@ -57,18 +56,7 @@ impl Args {
             value.type_name().is_some_and(|name| !known.contains(&name)) && value.get("cfg_path").is_none()
         });
         let TaskModel { graph, .. } = env.task_model(inner.unwrap_or(value))?;
-        let size = match self.shape {
-            Some(size) => size,
-            None => data_size(&config, &registry).unwrap_or_else(|why| {
-                let channels = graph
-                    .inputs()
-                    .first()
-                    .and_then(|&v| graph.value(v).ok()?.fact.shape.get(1)?.known())
-                    .unwrap_or(3);
-                eprintln!("the data tells no image size ({why}); taking {channels},224,224, see --shape");
-                [channels, 224, 224]
-            }),
-        };
+        let size = image_size(self.shape, &config, &registry, &graph);
         let graph = fix_image_size(&graph, size)?;
         if self.graph {
             match json {
@@ -136,19 +124,4 @@ fn params_of(
         }
     }
     Ok(sum)
-}
-
-/// The size of the config's images, or why it is not known.
-fn data_size(
-    config: &occam_config::Value,
-    registry: &occam_config::Registry,
-) -> Result<[usize; 3], occam_config::Error> {
-    let value = config
-        .get("test_dataloader.dataset")
-        .or_else(|| config.get("train_dataloader.dataset"))
-        .ok_or_else(|| occam_config::Error::new("the config has none"))?;
-    let dataset = registry.build::<dyn occam_data::Dataset>(value)?;
-    let mut rng = occam_data::Seed(0).stream("inspect", &[]);
-    let sample = dataset.pipeline().apply(dataset.get(0)?, &mut rng)?;
-    Ok([sample.image.channels(), sample.image.height(), sample.image.width()])
 }

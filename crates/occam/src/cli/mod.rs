@@ -1,5 +1,6 @@
 //! Commands and their arguments. One a file.
 
+mod bench;
 mod common;
 mod compress;
 mod config;
@@ -27,6 +28,10 @@ pub struct Cli {
     /// Tell everything as JSON, one object a line, on standard output
     #[arg(long, global = true)]
     pub json: bool,
+    /// Threads to compute with [default: all cores]
+    #[arg(long, global = true, env = "OCCAM_THREADS", hide_env_values = true, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
     #[command(subcommand)]
     command: Command,
 }
@@ -38,6 +43,7 @@ enum Command {
     Test(test::Args),
     Export(export::Args),
     Inspect(inspect::Args),
+    Bench(bench::Args),
     Config(config::Args),
 }
 
@@ -47,12 +53,20 @@ impl Cli {
     /// # Errors
     /// The command failed; its message is for the user.
     pub fn run(self) -> Outcome {
+        if let Some(threads) = self.threads {
+            // Nothing has computed yet, so the pool is not made yet.
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads.into())
+                .build_global()
+                .map_err(|e| Failure::new(format!("{threads} threads cannot be started: {e}")))?;
+        }
         match self.command {
             Command::Compress(args) => args.run(self.json),
             Command::Train(args) => args.run(self.json),
             Command::Test(args) => args.run(self.json),
             Command::Export(args) => args.run(self.json),
             Command::Inspect(args) => args.run(self.json),
+            Command::Bench(args) => args.run(self.json),
             Command::Config(args) => args.run(self.json),
         }
     }

@@ -1,0 +1,11 @@
+# ShuffleNetV2 for 224x224 images: mmcls' configs/_base_/models/shufflenet_v2_1x.py
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='ShuffleNetV2', widen_factor=1.0),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=1000,
+        in_channels=1024,
+        loss=dict(type='CrossEntropyLoss', loss_weight=1.0)),
+)
