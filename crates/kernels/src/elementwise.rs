@@ -31,7 +31,7 @@ fn map(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync + Copy) -> Vec<f
     (0..n.div_ceil(GRAIN)).into_par_iter().for_each(|task| {
         let (first, end) = (task * GRAIN, ((task + 1) * GRAIN).min(n));
         let (a, b) = (&a[first..end], &b[first..end]);
-        pulp::Arch::new().dispatch(
+        crate::vector::vectorize(
             #[inline(always)]
             || {
                 for (i, (&a, &b)) in a.iter().zip(b).enumerate() {
@@ -48,7 +48,7 @@ fn map(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync + Copy) -> Vec<f
 /// `a[i] = f(a[i], b[i])`
 fn map_in_place(a: &mut [f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync + Copy) {
     a.par_chunks_mut(GRAIN).zip(b.par_chunks(GRAIN)).for_each(|(a, b)| {
-        pulp::Arch::new().dispatch(
+        crate::vector::vectorize(
             #[inline(always)]
             || a.iter_mut().zip(b).for_each(|(a, &b)| *a = f(*a, b)),
         );
@@ -65,7 +65,7 @@ pub fn activate(x: &[f32], activation: Activation) -> Vec<f32> {
 pub fn activate_in_place(x: &mut [f32], activation: Activation) {
     let range = activation.range();
     x.par_chunks_mut(GRAIN).for_each(|x| {
-        pulp::Arch::new().dispatch(
+        crate::vector::vectorize(
             #[inline(always)]
             || x.iter_mut().for_each(|v| *v = activated(*v, range)),
         );

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::channels::Layout;
 use crate::memory::Output;
-use crate::sum::sum;
+use crate::vector::{sum, vectorize};
 
 /// Elements of a task.
 const CHUNK: usize = 1 << 14;
@@ -63,6 +63,7 @@ impl One {
     #[inline(always)]
     fn passed(&self, x: f32, dy: f32) -> f32 {
         let inside = self.inside((x * self.inverse).round_ties_even() + self.zero);
+        // A product, as PyTorch's: what is not finite stays visible.
         if inside { dy } else { dy * 0.0 }
     }
 
@@ -139,7 +140,7 @@ pub fn forward(x: &[f32], grid: &Grid<'_>) -> Vec<f32> {
     let mut out = Output::new(grid.layout.elements());
     let to = out.shared();
     grid.chunks().for_each(|chunk| {
-        pulp::Arch::new().dispatch(
+        vectorize(
             #[inline(always)]
             || {
                 for segment in grid.segments(chunk) {
@@ -165,7 +166,7 @@ pub fn backward(x: &[f32], dy: &[f32], grid: &Grid<'_>) -> Vec<f32> {
     let mut dx = Output::new(grid.layout.elements());
     let to = dx.shared();
     grid.chunks().for_each(|chunk| {
-        pulp::Arch::new().dispatch(
+        vectorize(
             #[inline(always)]
             || {
                 for segment in grid.segments(chunk) {
@@ -197,7 +198,7 @@ pub fn backward_learnable(x: &[f32], dy: &[f32], grid: &Grid<'_>, factor: f32) -
     let mut dx = Output::new(grid.layout.elements());
     let to = dx.shared();
     let work = |chunk: usize| {
-        pulp::Arch::new().dispatch(
+        vectorize(
             #[inline(always)]
             || {
                 let mut sums: Vec<[f64; 2]> = Vec::new();

@@ -12,8 +12,11 @@ pub mod conv;
 pub mod elementwise;
 pub mod fake_quant;
 mod memory;
-mod sum;
+pub mod optim;
+pub mod pool;
+pub mod softmax;
 mod tile;
+mod vector;
 
 /// What follows a sum before it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

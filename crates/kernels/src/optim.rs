@@ -4,6 +4,8 @@
 
 use rayon::prelude::*;
 
+use crate::vector::vectorize;
+
 /// Elements of a task.
 const CHUNK: usize = 1 << 15;
 
@@ -34,12 +36,10 @@ pub fn sgd(param: &mut [f32], grad: &[f32], momentum_buffer: Option<&mut [f32]>,
     let (lr, decay, kept) = (rule.lr as f32, rule.weight_decay as f32, rule.momentum as f32);
     let (added, nesterov) = ((1.0 - rule.dampening) as f32, rule.nesterov);
     // Without decay a parameter that is not finite leaves the gradient as it is.
-    let direction =
-        #[inline(always)]
-        move |g: f32, p: f32| if decay == 0.0 { g } else { g + decay * p };
+    let direction = move |g: f32, p: f32| if decay == 0.0 { g } else { g + decay * p };
     let Some(buffer) = momentum_buffer else {
         param.par_chunks_mut(CHUNK).zip(grad.par_chunks(CHUNK)).for_each(|(param, grad)| {
-            pulp::Arch::new().dispatch(
+            vectorize(
                 #[inline(always)]
                 || {
                     for (p, &g) in param.iter_mut().zip(grad) {
@@ -53,10 +53,10 @@ pub fn sgd(param: &mut [f32], grad: &[f32], momentum_buffer: Option<&mut [f32]>,
     assert_eq!(param.len(), buffer.len(), "the buffer is of another length");
     let chunks = param.par_chunks_mut(CHUNK).zip(grad.par_chunks(CHUNK)).zip(buffer.par_chunks_mut(CHUNK));
     chunks.for_each(|((param, grad), buffer)| {
-        pulp::Arch::new().dispatch(
+        vectorize(
             #[inline(always)]
             || {
-                for ((p, &g), b) in param.iter_mut().zip(grad).zip(buffer) {
+                for ((p, &g), b) in param.iter_mut().zip(grad).zip(buffer.iter_mut()) {
                     let d = direction(g, *p);
                     let next = if first { d } else { kept * *b + added * d };
                     *b = next;
@@ -101,29 +101,27 @@ pub fn adamw(param: &mut [f32], grad: &[f32], moments: Moments<'_>, step: u32, r
     let Moments { exp_avg, exp_avg_sq, max_exp_avg_sq } = moments;
     let lengths = [grad.len(), exp_avg.len(), exp_avg_sq.len()];
     assert_eq!(lengths, [param.len(); 3], "the gradient or a moment is of another length");
+    let largest_len = max_exp_avg_sq.as_ref().map_or(param.len(), |v| v.len());
+    assert_eq!(param.len(), largest_len, "a moment is of another length");
     let (b1, b2) = rule.betas;
     let exponent = i32::try_from(step).unwrap_or(i32::MAX);
     let (c1, c2) = (1.0 - b1.powi(exponent), 1.0 - b2.powi(exponent));
     let (keep1, add1, keep2, add2) = (b1 as f32, (1.0 - b1) as f32, b2 as f32, (1.0 - b2) as f32);
     let (root, eps) = ((1.0 / c2.sqrt()) as f32, rule.eps as f32);
     let (rate, shrink) = ((rule.lr / c1) as f32, (1.0 - rule.lr * rule.weight_decay) as f32);
-    let first =
-        #[inline(always)]
-        move |m: f32, g: f32| keep1 * m + add1 * g;
-    let second =
-        #[inline(always)]
-        move |v: f32, g: f32| keep2 * v + add2 * (g * g);
-    let moved =
-        #[inline(always)]
-        move |p: f32, m: f32, v: f32| p * shrink - m / (v.sqrt() * root + eps) * rate;
+    let first = move |m: f32, g: f32| keep1 * m + add1 * g;
+    let second = move |v: f32, g: f32| keep2 * v + add2 * (g * g);
+    let moved = move |p: f32, m: f32, v: f32| p * shrink - m / (v.sqrt() * root + eps) * rate;
     let chunks = param.par_chunks_mut(CHUNK).zip(grad.par_chunks(CHUNK));
     let chunks = chunks.zip(exp_avg.par_chunks_mut(CHUNK)).zip(exp_avg_sq.par_chunks_mut(CHUNK));
     let Some(largest) = max_exp_avg_sq else {
         chunks.for_each(|(((param, grad), exp_avg), exp_avg_sq)| {
-            pulp::Arch::new().dispatch(
+            vectorize(
                 #[inline(always)]
                 || {
-                    for (((p, &g), m), v) in param.iter_mut().zip(grad).zip(exp_avg).zip(exp_avg_sq) {
+                    for (((p, &g), m), v) in
+                        param.iter_mut().zip(grad).zip(exp_avg.iter_mut()).zip(exp_avg_sq.iter_mut())
+                    {
                         (*m, *v) = (first(*m, g), second(*v, g));
                         *p = moved(*p, *m, *v);
                     }
@@ -132,18 +130,19 @@ pub fn adamw(param: &mut [f32], grad: &[f32], moments: Moments<'_>, step: u32, r
         });
         return;
     };
-    assert_eq!(param.len(), largest.len(), "a moment is of another length");
-    chunks.zip(largest.par_chunks_mut(CHUNK)).for_each(|((((param, grad), exp_avg), exp_avg_sq), largest)| {
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                let moments = exp_avg.iter_mut().zip(exp_avg_sq).zip(largest);
-                for ((p, &g), ((m, v), most)) in param.iter_mut().zip(grad).zip(moments) {
-                    (*m, *v) = (first(*m, g), second(*v, g));
-                    *most = if *v > *most || v.is_nan() { *v } else { *most };
-                    *p = moved(*p, *m, *most);
-                }
-            },
-        );
-    });
+    chunks.zip(largest.par_chunks_mut(CHUNK)).for_each(
+        |((((param, grad), exp_avg), exp_avg_sq), largest)| {
+            vectorize(
+                #[inline(always)]
+                || {
+                    let moments = exp_avg.iter_mut().zip(exp_avg_sq.iter_mut()).zip(largest.iter_mut());
+                    for ((p, &g), ((m, v), most)) in param.iter_mut().zip(grad).zip(moments) {
+                        (*m, *v) = (first(*m, g), second(*v, g));
+                        *most = if *v > *most || v.is_nan() { *v } else { *most };
+                        *p = moved(*p, *m, *most);
+                    }
+                },
+            );
+        },
+    );
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use rayon::prelude::*;
 
 use crate::memory::Output;
-use crate::sum::sum;
+use crate::vector::{sum, vectorize};
 
 /// Elements that are worth a task.
 const TASK: usize = 1 << 13;
@@ -85,7 +85,7 @@ pub fn cross_entropy_forward(
             std::ptr::copy_nonoverlapping(logits.as_ptr(), to.at(i * classes), classes);
             std::slice::from_raw_parts_mut(to.at(i * classes), classes)
         };
-        pulp::Arch::new().dispatch(
+        vectorize(
             #[inline(always)]
             || {
                 let most = largest(row);
@@ -141,7 +141,7 @@ pub fn cross_entropy_backward(
     let tasks = targets.par_iter().enumerate().with_min_len((TASK / classes.max(1)).max(1));
     tasks.for_each(|(i, &target)| {
         let (row, u) = (&probabilities[i * classes..(i + 1) * classes], upstream[i]);
-        pulp::Arch::new().dispatch(
+        vectorize(
             #[inline(always)]
             || {
                 for (j, &p) in row.iter().enumerate() {

@@ -118,12 +118,9 @@ unsafe fn transform_tiles<S: Simd>(simd: S, rows: *mut f32, width: usize) {
             let zero = simd.splat_f32s(0.0);
             let mut half = [[zero; 4]; 4];
             for x in 0..4 {
-                let mut column = [zero; 4];
-                for (y, d) in column.iter_mut().enumerate() {
-                    *d = load::<S>(rows.add((4 * y + x) * width + v));
-                }
-                for (y, d) in along(column).into_iter().enumerate() {
-                    half[y][x] = d;
+                let column = [0, 1, 2, 3].map(|y| load::<S>(rows.add((4 * y + x) * width + v)));
+                for (half, d) in half.iter_mut().zip(along(column)) {
+                    half[x] = d;
                 }
             }
             for (y, row) in half.into_iter().enumerate() {
@@ -281,11 +278,13 @@ impl Forward<'_> {
         let (oh, ow) = self.size;
         let (low, high) = self.epilogue.activation.range();
         let plain = self.epilogue.activation == Activation::None;
+        // Of every tile its outputs, one line each.
         let mut lines = [[simd.splat_f32s(0.0); NV]; 4];
         for i in 0..MR.min(self.rows - row) {
             let bias = self.epilogue.bias.and_then(|b| b.get(row + i)).copied().unwrap_or(0.0);
             let bias = simd.splat_f32s(bias);
-            for v in 0..NV {
+            let vectors = 0..NV;
+            for v in vectors {
                 let at = |f: usize| (f * MR + i) * nr + v * S::F32_LANES;
                 let along = |m: [S::f32s; 4]| {
                     let both = simd.sub_f32s(m[1], m[2]);
@@ -295,9 +294,9 @@ impl Forward<'_> {
                 for x in 0..4 {
                     // SAFETY: the caller's promise.
                     let column = [0, 1, 2, 3].map(|y| unsafe { load::<S>(sums.add(at(4 * y + x))) });
-                    let [a, b] = along(column);
-                    half[0][x] = a;
-                    half[1][x] = b;
+                    for (half, d) in half.iter_mut().zip(along(column)) {
+                        half[x] = d;
+                    }
                 }
                 for (y, half) in half.into_iter().enumerate() {
                     for (x, sum) in along(half).into_iter().enumerate() {
@@ -397,8 +396,8 @@ pub(super) fn weight_grad(x: &[f32], dy: &[f32], d: &Dims) -> Vec<f32> {
                 parts.sum::<f32>()
             };
             let columns = [0, 1, 2, 3].map(|x| along([at(x), at(4 + x), at(8 + x), at(12 + x)]));
-            for y in 0..3 {
-                let row = along([columns[0][y], columns[1][y], columns[2][y], columns[3][y]]);
+            let rows = [0, 1, 2].map(|y| along(columns.map(|column| column[y])));
+            for (y, row) in rows.into_iter().enumerate() {
                 for (x, v) in row.into_iter().enumerate() {
                     // SAFETY: inside the buffer; every channel is of one task.
                     unsafe { *out.at((o * d.c + c) * 9 + 3 * y + x) = v };

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::memory::Output;
-use crate::sum::sum;
+use crate::vector::{sum, vectorize};
 
 /// Elements that are worth a task.
 const TASK: usize = 1 << 14;
@@ -16,7 +16,7 @@ pub fn global_avg_forward(x: &[f32], planes: usize, inner: usize) -> Vec<f32> {
     assert!(x.len() >= planes * inner, "sizes do not fit the slice");
     let mean = |p: usize| {
         let x = &x[p * inner..(p + 1) * inner];
-        let sum = pulp::Arch::new().dispatch(
+        let sum = vectorize(
             #[inline(always)]
             || sum(x),
         );

@@ -5,6 +5,7 @@
 
 mod columns;
 mod global;
+mod max;
 
 use std::ops::Range;
 
@@ -12,7 +13,9 @@ use rayon::prelude::*;
 
 use self::columns::Columns;
 pub use self::global::{global_avg_backward, global_avg_forward};
+pub use self::max::{max_backward, max_forward, max_forward_only};
 use crate::memory::{Output, Shared};
+use crate::vector::vectorize;
 
 /// Windows over planes.
 ///
@@ -73,13 +76,6 @@ impl Pool {
     }
 }
 
-/// Whether `v` takes the place of the largest so far, as PyTorch decides it: the first of equals stays, the last NaN
-/// wins.
-#[inline(always)]
-fn wins(v: f32, largest: f32) -> bool {
-    (v > largest) | v.is_nan()
-}
-
 fn check(x: &[f32], planes: usize, plane: usize) {
     assert!(x.len() >= planes * plane, "sizes do not fit the slice");
 }
@@ -111,7 +107,7 @@ fn fold(
     let buffers = || (vec![0.0; width], vec![0.0; columns.line()], vec![0.0; columns.wide]);
     let tasks = (0..planes).into_par_iter().with_min_len(pool.planes_per_task());
     tasks.for_each_init(buffers, |(row, line, sums), p| {
-        pulp::Arch::new().dispatch(
+        vectorize(
             #[inline(always)]
             || {
                 let x = &x[p * plane..(p + 1) * plane];
@@ -139,93 +135,6 @@ fn fold(
     });
     // SAFETY: every row of every plane was written.
     unsafe { out.finish() }
-}
-
-/// The largest element of every window, `[planes, oh, ow]`; −∞ where a window covers nothing, NaN where it covers one.
-///
-/// # Panics
-/// `x` is shorter than `planes` input planes.
-pub fn max_forward_only(x: &[f32], planes: usize, pool: &Pool) -> Vec<f32> {
-    let largest = |a: f32, v: f32| if wins(v, a) { v } else { a };
-    fold(x, planes, pool, f32::NEG_INFINITY, largest, |_, _| {})
-}
-
-/// The largest element of every window and where it lies in its input plane, both `[planes, oh, ow]`.
-///
-/// As in PyTorch the first of equal elements in row order is taken, and the last NaN where there is one. A window
-/// that covers nothing gives −∞.
-///
-/// # Panics
-/// `x` is shorter than `planes` input planes.
-pub fn max_forward(x: &[f32], planes: usize, pool: &Pool) -> (Vec<f32>, Vec<u32>) {
-    let (plane, out_plane) = (pool.input_plane(), pool.output_plane());
-    check(x, planes, plane);
-    let mut out = Output::new(planes * out_plane);
-    let to = out.shared();
-    let mut indices = vec![0u32; planes * out_plane];
-    let (columns, [height, width], [_, out_width]) = (Columns::new(pool), pool.input, pool.output);
-    let first: Vec<u32> = (0..out_width).map(|ox| pool.window(1, ox).start as u32).collect();
-    let buffers =
-        || (vec![0.0; height * columns.line()], vec![0.0f32; columns.wide], vec![0u32; columns.wide]);
-    let tasks = indices.par_chunks_mut(out_plane.max(1)).with_min_len(pool.planes_per_task());
-    tasks.enumerate().for_each_init(buffers, |(lines, largest, places), (p, indices)| {
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                let (x, line, stride) =
-                    (&x[p * plane..(p + 1) * plane], columns.line(), columns.stride as u32);
-                for iy in 0..height {
-                    let row = &x[iy * width..(iy + 1) * width];
-                    columns.sort(row, &mut lines[iy * line..(iy + 1) * line], f32::NEG_INFINITY);
-                }
-                for (oy, indices) in indices.chunks_exact_mut(out_width.max(1)).enumerate() {
-                    let rows = pool.window(0, oy);
-                    largest.fill(f32::NEG_INFINITY);
-                    for (place, &first) in places.iter_mut().zip(&first) {
-                        *place = first + (rows.start * width) as u32;
-                    }
-                    for iy in rows {
-                        let line = &lines[iy * line..(iy + 1) * line];
-                        for kx in 0..columns.kernel {
-                            // Wraps left of the image, where nothing wins.
-                            let base = ((iy * width + kx) as u32).wrapping_sub(columns.padding as u32);
-                            let best = largest.iter_mut().zip(places.iter_mut());
-                            for ((ox, (a, place)), &v) in (0u32..).zip(best).zip(&line[columns.tap(kx)]) {
-                                let take = wins(v, *a);
-                                *a = if take { v } else { *a };
-                                let here = base.wrapping_add(ox.wrapping_mul(stride));
-                                *place = if take { here } else { *place };
-                            }
-                        }
-                    }
-                    indices.copy_from_slice(&places[..out_width]);
-                    // SAFETY: a row of this task's plane.
-                    unsafe { put(to, p * out_plane + oy * out_width, &largest[..out_width]) };
-                }
-            },
-        );
-    });
-    // SAFETY: every row of every plane was written.
-    (unsafe { out.finish() }, indices)
-}
-
-/// `dx[i] = Σ dy[o]` over the windows whose largest element is `i`, `[planes, h, w]`; `indices` as [`max_forward`]
-/// gives them. An index outside the plane is passed over.
-///
-/// # Panics
-/// `dy` or `indices` is shorter than `planes` output planes.
-pub fn max_backward(dy: &[f32], indices: &[u32], planes: usize, pool: &Pool) -> Vec<f32> {
-    let out_plane = pool.output_plane();
-    check(dy, planes, out_plane);
-    assert!(indices.len() >= planes * out_plane, "sizes do not fit the slice");
-    gradient(planes, pool, || (), |(), p, dx| {
-        let own = p * out_plane..(p + 1) * out_plane;
-        for (&i, &g) in indices[own.clone()].iter().zip(&dy[own]) {
-            if let Some(d) = dx.get_mut(i as usize) {
-                *d += g;
-            }
-        }
-    })
 }
 
 /// Runs `add(buffers, plane, dx)` on every input plane, which is 0 before.
@@ -259,11 +168,18 @@ fn gradient<T>(
 /// `x` is shorter than `planes` input planes.
 pub fn avg_forward(x: &[f32], planes: usize, pool: &Pool, count_include_pad: bool) -> Vec<f32> {
     let (rows, columns) = (pool.counts(0, count_include_pad), pool.counts(1, count_include_pad));
-    fold(x, planes, pool, 0.0, |a, v| a + v, |oy, sums| {
-        for (sum, columns) in sums.iter_mut().zip(&columns) {
-            *sum /= rows[oy] * columns;
-        }
-    })
+    fold(
+        x,
+        planes,
+        pool,
+        0.0,
+        |a, v| a + v,
+        |oy, sums| {
+            for (sum, columns) in sums.iter_mut().zip(&columns) {
+                *sum /= rows[oy] * columns;
+            }
+        },
+    )
 }
 
 /// `dx[i] = Σ dy[o] / count[o]` over the windows that cover `i`, `[planes, h, w]`.
@@ -277,7 +193,7 @@ pub fn avg_backward(dy: &[f32], planes: usize, pool: &Pool, count_include_pad: b
     let (down, across) = (pool.counts(0, count_include_pad), pool.counts(1, count_include_pad));
     let buffers = || (vec![0.0; columns.wide], vec![0.0; columns.line()], vec![0.0; width]);
     gradient(planes, pool, buffers, |(shares, line, row), p, dx| {
-        pulp::Arch::new().dispatch(
+        vectorize(
             #[inline(always)]
             || {
                 for oy in 0..rows {
