@@ -202,7 +202,7 @@ impl<B: TrainKernels + KernelGrads, C: CheckpointStrategy> TrainKernels for Auto
         activation: Activation,
     ) -> FloatTensor<Self> {
         let y = Self::occam_conv2d(x, weight, geometry);
-        Self::occam_activate(affine::composed::<Self>(y, scale, shift), activation)
+        Self::occam_activate(Self::occam_channel_affine(y, scale, shift), activation)
     }
 
     fn occam_conv2d_residual(
@@ -215,7 +215,7 @@ impl<B: TrainKernels + KernelGrads, C: CheckpointStrategy> TrainKernels for Auto
         activation: Activation,
     ) -> FloatTensor<Self> {
         let y = Self::occam_conv2d(x, weight, geometry);
-        Self::occam_add(affine::composed::<Self>(y, scale, shift), residual, activation)
+        Self::occam_add(Self::occam_channel_affine(y, scale, shift), residual, activation)
     }
 
     fn occam_batch_norm(
@@ -233,7 +233,7 @@ impl<B: TrainKernels + KernelGrads, C: CheckpointStrategy> TrainKernels for Auto
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        affine::composed::<Self>(x, scale, shift)
+        affine::tracked::<B, C>(x, scale, shift)
     }
 }
 
