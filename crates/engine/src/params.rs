@@ -87,6 +87,24 @@ impl Params {
         Ok(())
     }
 
+    /// Gives a parameter the elements that `f` makes of them. `f` may change them in their place: the tensor that it gets
+    /// is the only one if no run still holds another.
+    ///
+    /// # Errors
+    /// There is none of that name, `f` failed (the parameter is lost then) or changed the shape.
+    pub fn update(&mut self, name: &str, f: impl FnOnce(Tensor) -> Result<Tensor>) -> Result<()> {
+        let refuse = |message: String| Error::Param { name: name.into(), message };
+        let param = self.map.get_mut(name).ok_or_else(|| refuse("there is none".into()))?;
+        let shape = param.tensor.shape();
+        let empty = Tensor::full(&[0], 0.0, &param.tensor.device());
+        let moved = f(std::mem::replace(&mut param.tensor, empty))?;
+        if moved.shape() != shape {
+            return Err(refuse(format!("{shape:?} cannot become {moved:?}")));
+        }
+        param.tensor = moved.detach();
+        Ok(())
+    }
+
     /// Makes weights trainable or not; buffers never are.
     pub fn set_trainable(&mut self, wanted: impl Fn(&str) -> bool) {
         for (name, p) in &mut self.map {

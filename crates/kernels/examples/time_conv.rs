@@ -5,7 +5,7 @@ fn time(mut f: impl FnMut()) -> f64 {
     f();
     let mut best = f64::MAX;
     let start = Instant::now();
-    while start.elapsed().as_secs_f64() < 0.4 {
+    while start.elapsed().as_secs_f64() < 1.5 {
         let t = Instant::now();
         f();
         best = best.min(t.elapsed().as_secs_f64());
@@ -18,7 +18,9 @@ fn main() {
     // n c h o k s
     let only: Option<usize> = std::env::args().nth(1).map(|v| v.parse().unwrap());
     for (i, [n, c, h, o, k, s]) in [
-        [64, 64, 32, 64, 3, 1], [64, 256, 8, 256, 3, 1],[32, 64, 32, 64, 3, 1],
+        [64, 64, 32, 64, 3, 1],
+        [64, 256, 8, 256, 3, 1],
+        [32, 64, 32, 64, 3, 1],
         [32, 256, 8, 256, 3, 1],
         [32, 128, 16, 256, 3, 2],
         [32, 192, 16, 32, 1, 1],

@@ -96,6 +96,30 @@ pub fn pass_in_place(dy: &mut [f32], y: &[f32], activation: Activation) {
     map_in_place(dy, y, move |g, y| passed(g, y, range));
 }
 
+/// `Σ x²`, chunk by chunk, the chunks' sums in order and in `f64`.
+pub fn sum_of_squares(x: &[f32]) -> f64 {
+    let chunks: Vec<f64> = x
+        .par_chunks(GRAIN)
+        .map(|chunk| {
+            crate::vector::vectorize(
+                #[inline(always)]
+                || {
+                    let mut sums = [0f64; 16];
+                    let mut blocks = chunk.chunks_exact(16);
+                    for block in &mut blocks {
+                        for (sum, &v) in sums.iter_mut().zip(block) {
+                            *sum += f64::from(v) * f64::from(v);
+                        }
+                    }
+                    let rest = blocks.remainder().iter().map(|&v| f64::from(v) * f64::from(v));
+                    sums.iter().copied().chain(rest).sum::<f64>()
+                },
+            )
+        })
+        .collect();
+    chunks.iter().sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +150,7 @@ mod tests {
             assert_eq!(own, g);
         }
         assert!(activate(&[f32::NAN], Activation::Relu6)[0].is_nan());
+        let wanted: f64 = a.iter().map(|&v| f64::from(v).powi(2)).sum();
+        assert!((sum_of_squares(&a) - wanted).abs() < 1e-9 * wanted);
     }
 }

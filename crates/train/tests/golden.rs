@@ -35,7 +35,7 @@ fn optimizers_are_pytorchs() {
                 for ((param, shape), value) in shapes.iter().zip(&mut params) {
                     let grad = fill(&format!("grad.{param}.{step}"), shape, -1.0, 1.0);
                     let grad = Tensor::from_array(&grad, &Device::cpu()).unwrap();
-                    *value = optimizer.step(param, value, &grad, lr).unwrap();
+                    *value = optimizer.step(param, value.clone(), &grad, lr).unwrap();
                     let all = golden.values(&format!("{name}.{param}"));
                     let n = value.len();
                     let what = format!("{name}.{param} step {step}");

@@ -5,6 +5,7 @@ mod plan;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::Instant;
 
 use occam_graph::{Bindings, Dim, Graph, Op, Source, ValueId};
 
@@ -32,6 +33,8 @@ pub struct Request {
     pub taps: Vec<ValueId>,
     /// Values that are given instead of computed; every reader sees them.
     pub feeds: HashMap<ValueId, Tensor>,
+    /// Whether [`Outputs::times`] is wanted.
+    pub timed: bool,
 }
 
 impl Request {
@@ -51,6 +54,8 @@ pub struct Outputs {
     /// New elements of buffers, by name: the caller decides whether to keep them, so that running a graph
     /// never changes its parameters.
     pub buffers: Vec<(String, Tensor)>,
+    /// Seconds of every step, by the name of its last node, where they were asked for.
+    pub times: Vec<(String, f64)>,
 }
 
 /// A graph with the plans by which it is run.
@@ -121,9 +126,13 @@ impl Executor {
                         take(&mut values, v);
                     }
                 }
+                let started = request.timed.then(Instant::now);
                 let results = self
                     .compute(step, &mut context, operands)
                     .map_err(|e| Error::Node { node: node.name.clone(), source: Box::new(e) })?;
+                if let Some(started) = started {
+                    out.times.push((node.name.clone(), started.elapsed().as_secs_f64()));
+                }
                 for (&v, tensor) in step.outputs.iter().zip(results) {
                     if !request.feeds.contains_key(&v) {
                         set(&mut values, v, tensor);

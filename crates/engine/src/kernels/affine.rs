@@ -7,7 +7,9 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Flex, Shape, TensorMetadata};
 
-use super::{Activation, FlexTensor, KernelGrads, TrainKernels, build, dense, elements, is_f32, layout, shape};
+use super::{
+    Activation, FlexTensor, KernelGrads, TrainKernels, build, dense, elements, is_f32, layout, shape,
+};
 
 /// By burn's operations, for other element types.
 pub(super) fn composed<B: Backend>(

@@ -11,17 +11,22 @@ mod add;
 mod affine;
 mod batch_norm;
 mod conv;
+mod optim;
+mod pool;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{
-    Autodiff, Backend, BackendTypes, DType, Flex, TensorData, TensorMetadata, backend_extension,
+    Autodiff, AutodiffBackend, Backend, BackendTypes, DType, Flex, TensorData, TensorMetadata,
+    backend_extension,
 };
 
 use occam_kernels::channels::Layout;
 
 pub use conv::ConvGeometry;
 pub use occam_kernels::Activation;
+pub use optim::{AdamWRule, SgdRule};
+pub use pool::Reduction;
 
 /// The processor's own tensor.
 pub(crate) type FlexTensor = <Flex as BackendTypes>::FloatTensorPrimitive;
@@ -75,6 +80,34 @@ pub trait TrainKernels: Backend {
         activation: Activation,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
+    /// `Σ x²`, of shape `[1]`.
+    fn occam_sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// A parameter after a step of gradient descent without momentum, `f32`, in its place if nobody else has it.
+    fn occam_sgd(param: FloatTensor<Self>, grad: FloatTensor<Self>, rule: SgdRule) -> FloatTensor<Self>;
+
+    /// A parameter and its momentum buffer after a step; `first` says that the buffer is still empty.
+    fn occam_sgd_momentum(
+        param: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        first: bool,
+        rule: SgdRule,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// A parameter and its moments after step `step`, counted from 1.
+    fn occam_adamw(
+        param: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        exp_avg: FloatTensor<Self>,
+        exp_avg_sq: FloatTensor<Self>,
+        step: u32,
+        rule: AdamWRule,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Pooling of `f32` elements, `[N, C, H, W]`.
+    fn occam_pool(x: FloatTensor<Self>, reduction: Reduction) -> FloatTensor<Self>;
+
     /// `x · scale + shift` by channel.
     fn occam_channel_affine(
         x: FloatTensor<Self>,
@@ -90,6 +123,17 @@ pub(crate) trait KernelGrads: Backend {
         output: FloatTensor<Self>,
         grad: FloatTensor<Self>,
         activation: Activation,
+    ) -> FloatTensor<Self>;
+
+    /// Pooling with what its way back needs.
+    fn pool_indexed(x: FloatTensor<Self>, reduction: Reduction) -> (FloatTensor<Self>, pool::Indices);
+
+    /// Gradient of pooling's input, of shape `input`.
+    fn pool_grad(
+        grad: FloatTensor<Self>,
+        indices: pool::Indices,
+        input: &[usize],
+        reduction: Reduction,
     ) -> FloatTensor<Self>;
 
     /// Gradients of `x` and `weight`, each where wanted.
@@ -151,6 +195,40 @@ impl TrainKernels for Flex {
         batch_norm::forward(x, weight, bias, eps, activation)
     }
 
+    fn occam_sum_of_squares(x: FlexTensor) -> FlexTensor {
+        let x = dense(x);
+        build(&[1], vec![occam_kernels::elementwise::sum_of_squares(elements(&x)) as f32])
+    }
+
+    fn occam_sgd(param: FlexTensor, grad: FlexTensor, rule: SgdRule) -> FlexTensor {
+        optim::sgd(param, grad, rule)
+    }
+
+    fn occam_sgd_momentum(
+        param: FlexTensor,
+        grad: FlexTensor,
+        buffer: FlexTensor,
+        first: bool,
+        rule: SgdRule,
+    ) -> (FlexTensor, FlexTensor) {
+        optim::sgd_momentum(param, grad, buffer, first, rule)
+    }
+
+    fn occam_adamw(
+        param: FlexTensor,
+        grad: FlexTensor,
+        exp_avg: FlexTensor,
+        exp_avg_sq: FlexTensor,
+        step: u32,
+        rule: AdamWRule,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        optim::adamw(param, grad, exp_avg, exp_avg_sq, step, rule)
+    }
+
+    fn occam_pool(x: FlexTensor, reduction: Reduction) -> FlexTensor {
+        pool::forward(x, reduction)
+    }
+
     fn occam_channel_affine(x: FlexTensor, scale: FlexTensor, shift: FlexTensor) -> FlexTensor {
         affine::forward(x, scale, shift)
     }
@@ -159,6 +237,19 @@ impl TrainKernels for Flex {
 impl KernelGrads for Flex {
     fn activation_grad(output: FlexTensor, grad: FlexTensor, activation: Activation) -> FlexTensor {
         activation::backward(output, grad, activation)
+    }
+
+    fn pool_indexed(x: FlexTensor, reduction: Reduction) -> (FlexTensor, pool::Indices) {
+        pool::indexed(x, reduction)
+    }
+
+    fn pool_grad(
+        grad: FlexTensor,
+        indices: pool::Indices,
+        input: &[usize],
+        reduction: Reduction,
+    ) -> FlexTensor {
+        pool::backward(grad, indices, input, reduction)
     }
 
     fn conv2d_grad(
@@ -226,6 +317,45 @@ impl<B: TrainKernels + KernelGrads, C: CheckpointStrategy> TrainKernels for Auto
         activation: Activation,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         batch_norm::tracked::<B, C>(x, weight, bias, eps, activation)
+    }
+
+    // Optimizers look at constants; a tape ends here and in the steps below.
+    fn occam_sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::from_inner(B::occam_sum_of_squares(Self::inner(x)))
+    }
+
+    fn occam_sgd(param: FloatTensor<Self>, grad: FloatTensor<Self>, rule: SgdRule) -> FloatTensor<Self> {
+        Self::from_inner(B::occam_sgd(Self::inner(param), Self::inner(grad), rule))
+    }
+
+    fn occam_sgd_momentum(
+        param: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        first: bool,
+        rule: SgdRule,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let (grad, buffer) = (Self::inner(grad), Self::inner(buffer));
+        let (param, buffer) = B::occam_sgd_momentum(Self::inner(param), grad, buffer, first, rule);
+        (Self::from_inner(param), Self::from_inner(buffer))
+    }
+
+    fn occam_adamw(
+        param: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        exp_avg: FloatTensor<Self>,
+        exp_avg_sq: FloatTensor<Self>,
+        step: u32,
+        rule: AdamWRule,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let (grad, exp_avg, exp_avg_sq) = (Self::inner(grad), Self::inner(exp_avg), Self::inner(exp_avg_sq));
+        let (param, exp_avg, exp_avg_sq) =
+            B::occam_adamw(Self::inner(param), grad, exp_avg, exp_avg_sq, step, rule);
+        (Self::from_inner(param), Self::from_inner(exp_avg), Self::from_inner(exp_avg_sq))
+    }
+
+    fn occam_pool(x: FloatTensor<Self>, reduction: Reduction) -> FloatTensor<Self> {
+        pool::tracked::<B, C>(x, reduction)
     }
 
     fn occam_channel_affine(

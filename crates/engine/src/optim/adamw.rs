@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use super::{Optimizer, State, split_slot};
+use crate::kernels::AdamWRule;
 use crate::{Device, Error, Result, Tensor};
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101), as `torch.optim.AdamW`.
@@ -55,7 +56,19 @@ impl Optimizer for AdamW {
         self.lr
     }
 
-    fn step(&mut self, name: &str, param: &Tensor, grad: &Tensor, lr: f64) -> Result<Tensor> {
+    fn step(&mut self, name: &str, param: Tensor, grad: &Tensor, lr: f64) -> Result<Tensor> {
+        if !self.amsgrad && param.steps_in_one_pass(&[grad]) {
+            let rule = AdamWRule { lr, betas: self.betas, eps: self.eps, weight_decay: self.weight_decay };
+            let zeros = || Tensor::full(&param.shape(), 0.0, &param.device());
+            let (step, moments) = match self.moments.swap_remove(name) {
+                Some(m) => (m.step.saturating_add(1), [m.exp_avg, m.exp_avg_sq]),
+                None => (1, [zeros(), zeros()]),
+            };
+            let [moved, exp_avg, exp_avg_sq] = param.adamw(grad, moments, step, rule)?;
+            let moments = Moments { step, exp_avg, exp_avg_sq, max_exp_avg_sq: None };
+            self.moments.insert(name.into(), moments);
+            return Ok(moved);
+        }
         let (b1, b2) = self.betas;
         let square = grad.mul(grad)?;
         let (step, exp_avg, exp_avg_sq, before) = match self.moments.get(name) {

@@ -18,11 +18,11 @@ pub trait Optimizer: Send + Sync {
     /// Learning rate that the config asks for; schedules start from it.
     fn lr(&self) -> f64;
 
-    /// New elements of the parameter `name`, from its elements and gradient.
+    /// The parameter `name` after a step along its gradient; it is changed in its place if nobody else has it.
     ///
     /// # Errors
     /// The shapes do not fit.
-    fn step(&mut self, name: &str, param: &Tensor, grad: &Tensor, lr: f64) -> Result<Tensor>;
+    fn step(&mut self, name: &str, param: Tensor, grad: &Tensor, lr: f64) -> Result<Tensor>;
 
     /// Everything that a later step depends on beside the parameters.
     fn state(&self) -> State;

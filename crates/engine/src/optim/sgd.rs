@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use super::{Optimizer, State, split_slot};
+use crate::kernels::SgdRule;
 use crate::{Result, Tensor};
 
 /// Stochastic gradient descent with momentum, as `torch.optim.SGD`.
@@ -50,7 +51,25 @@ impl Optimizer for Sgd {
         self.lr
     }
 
-    fn step(&mut self, name: &str, param: &Tensor, grad: &Tensor, lr: f64) -> Result<Tensor> {
+    fn step(&mut self, name: &str, param: Tensor, grad: &Tensor, lr: f64) -> Result<Tensor> {
+        if param.steps_in_one_pass(&[grad]) {
+            let rule = SgdRule {
+                lr,
+                momentum: self.momentum,
+                dampening: self.dampening,
+                weight_decay: self.weight_decay,
+                nesterov: self.nesterov,
+            };
+            if self.momentum == 0.0 {
+                return param.sgd(grad, rule);
+            }
+            let before = self.buffers.swap_remove(name);
+            let first = before.is_none();
+            let buffer = before.unwrap_or_else(|| Tensor::full(&param.shape(), 0.0, &param.device()));
+            let [moved, buffer] = param.sgd_momentum(grad, buffer, first, rule)?;
+            self.buffers.insert(name.into(), buffer);
+            return Ok(moved);
+        }
         let mut d = grad.clone();
         if self.weight_decay != 0.0 {
             d = d.add(&param.scale(self.weight_decay)?)?;

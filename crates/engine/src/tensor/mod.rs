@@ -7,6 +7,7 @@ mod arithmetic;
 mod normalize;
 mod reduce;
 mod shape;
+mod update;
 mod window;
 
 pub use normalize::BatchNormTrain;

@@ -3,13 +3,13 @@
 use burn::backend::Dispatch;
 use burn::backend::ops::ModuleOps;
 
-use occam_graph::Fact;
 use occam_graph::ops::{Conv, OpFamily, Pool, PoolKind};
+use occam_graph::{DType, Fact};
 
 use super::Tensor;
 use crate::Result;
 use crate::error::refuse;
-use crate::kernels::{Activation, ConvGeometry, TrainKernels};
+use crate::kernels::{Activation, ConvGeometry, Reduction, TrainKernels};
 
 impl Tensor {
     fn fact(&self) -> Result<Fact> {
@@ -84,14 +84,46 @@ impl Tensor {
     /// The shape does not fit.
     pub fn pool2d(&self, pool: &Pool) -> Result<Tensor> {
         self.need_float("pool2d")?;
-        pool.infer(&[&self.fact()?])?;
+        let fact = self.fact()?;
+        let outputs = pool.infer(&[&fact])?;
         let Pool { kernel, stride, padding, ceil_mode, .. } = *pool;
         let x = self.inner.clone();
+        if self.dtype()? == DType::F32 {
+            let plane = |f: &Fact| match f.known_shape().as_deref() {
+                Some(&[_, _, h, w]) => [h, w],
+                _ => [0, 0],
+            };
+            let output = outputs.first().map_or([0, 0], plane);
+            let window = occam_kernels::pool::Pool { kernel, stride, padding, input: plane(&fact), output };
+            return Ok(Tensor::wrap(Dispatch::occam_pool(
+                x,
+                match pool.kind {
+                    PoolKind::Max => Reduction::Max(window),
+                    PoolKind::Average { count_include_pad } => Reduction::Average(window, count_include_pad),
+                },
+            )));
+        }
         Ok(Tensor::wrap(match pool.kind {
             PoolKind::Max => Dispatch::max_pool2d(x, kernel, stride, padding, [1, 1], ceil_mode),
             PoolKind::Average { count_include_pad } => {
                 Dispatch::avg_pool2d(x, kernel, stride, padding, count_include_pad, ceil_mode)
             }
         }))
+    }
+
+    /// Mean of every plane: all axes from the third on become 1.
+    ///
+    /// # Errors
+    /// There are no planes, or the elements are no floats.
+    pub fn global_avg_pool(&self) -> Result<Tensor> {
+        self.need_float("global_avg_pool")?;
+        let (n, c) = (self.dim(0)?, self.dim(1)?);
+        if self.dtype()? == DType::F32 && self.rank() > 2 && !self.is_empty() {
+            return Ok(Tensor::wrap(Dispatch::occam_pool(self.inner.clone(), Reduction::Global)));
+        }
+        let mut shape = vec![1; self.rank()];
+        shape.iter_mut().zip([n, c]).for_each(|(s, d)| *s = d);
+        let inner = self.len() / (n * c).max(1);
+        self.reshape(&[n, c, inner])?.mean_axis(2)?.reshape(&shape)
     }
 }

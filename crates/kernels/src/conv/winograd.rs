@@ -16,6 +16,7 @@ use super::{Dims, Epilogue};
 use crate::Activation;
 use crate::memory::{Output, Scratch, Shared, room, with_scratch};
 use crate::tile::{self, Tiled, load, product, store};
+use crate::vector::vectorize;
 
 /// Products of a tile.
 const POINTS: usize = 16;
@@ -58,44 +59,80 @@ fn grid<'a>(source: &'a Source<'a>, channels: usize, (oh, ow): (usize, usize)) -
     }
 }
 
-/// `G g Gᵀ` of a kernel that `at` reads by row and column.
+/// Rows that are transformed together: a tile has at most so many.
+const ROWS: usize = 8;
+
+/// Element by element.
 #[inline(always)]
-fn kernel(at: impl Fn(usize, usize) -> f32) -> [f32; POINTS] {
-    let along = |a: f32, b: f32, c: f32| [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c];
-    let columns = [0, 1, 2].map(|x| along(at(0, x), at(1, x), at(2, x)));
-    let mut out = [0.0; POINTS];
-    for y in 0..4 {
-        out[4 * y..4 * y + 4].copy_from_slice(&along(columns[0][y], columns[1][y], columns[2][y]));
+fn zip(a: [f32; ROWS], b: [f32; ROWS], f: impl Fn(f32, f32) -> f32) -> [f32; ROWS] {
+    let mut out = [0.0; ROWS];
+    for (o, (a, b)) in out.iter_mut().zip(a.into_iter().zip(b)) {
+        *o = f(a, b);
     }
     out
 }
 
+/// `G g Gᵀ` of a kernel for each of [`ROWS`] rows.
+#[inline(always)]
+fn kernel(g: &[[f32; ROWS]; 9]) -> [[f32; ROWS]; POINTS] {
+    let along = |a: [f32; ROWS], b: [f32; ROWS], c: [f32; ROWS]| {
+        let outer = zip(a, c, |a, c| 0.5 * (a + c));
+        [a, zip(outer, b, |o, b| 0.5f32.mul_add(b, o)), zip(outer, b, |o, b| (-0.5f32).mul_add(b, o)), c]
+    };
+    let columns = [0, 1, 2].map(|x| along(g[x], g[3 + x], g[6 + x]));
+    let mut out = [[0.0; ROWS]; POINTS];
+    for (y, out) in out.chunks_exact_mut(4).enumerate() {
+        out.copy_from_slice(&along(columns[0][y], columns[1][y], columns[2][y]));
+    }
+    out
+}
+
+/// Where a kernel lies among the weights: the distance of rows, of steps of the inner dimension, and whether it is
+/// mirrored.
+#[derive(Clone, Copy)]
+struct Kernels {
+    row: usize,
+    step: usize,
+    mirrored: bool,
+}
+
 /// Transformed kernels in panels, `[point, rows / MR, depth, MR]`.
-fn kernels(
-    w: &[f32],
-    rows: usize,
-    depth: usize,
-    at: impl Fn(usize, usize, usize, usize) -> usize + Sync,
-    scale: Option<&[f32]>,
-) -> Vec<f32> {
+fn kernels(w: &[f32], rows: usize, depth: usize, at: Kernels, scale: Option<&[f32]>) -> Vec<f32> {
     let (mr, _) = tile::shape();
     let panels = rows.div_ceil(mr);
-    let mut out = vec![0.0; POINTS * panels * depth * mr];
-    let shared = Shared::new(&mut out);
+    let mut out = Output::new(POINTS * panels * depth * mr);
+    let shared = out.shared();
     (0..panels).into_par_iter().for_each(|panel| {
-        for i in 0..mr.min(rows - panel * mr) {
-            let row = panel * mr + i;
-            let factor = scale.and_then(|s| s.get(row)).copied().unwrap_or(1.0);
-            for k in 0..depth {
-                let points = kernel(|y, x| w[at(row, k, y, x)] * factor);
-                for (f, v) in points.into_iter().enumerate() {
-                    // SAFETY: inside the buffer, and every panel is of one task.
-                    unsafe { *shared.at(((f * panels + panel) * depth + k) * mr + i) = v };
-                }
-            }
+        let count = mr.min(rows - panel * mr);
+        let mut factors = [1.0; ROWS];
+        for (i, f) in factors.iter_mut().enumerate().take(count) {
+            *f = scale.and_then(|s| s.get(panel * mr + i)).copied().unwrap_or(1.0);
         }
+        vectorize(
+            #[inline(always)]
+            || {
+                let mut g = [[0.0; ROWS]; 9];
+                for k in 0..depth {
+                    for i in 0..count {
+                        let from = (panel * mr + i) * at.row + k * at.step;
+                        let kernel = &w[from..from + 9];
+                        for (t, g) in g.iter_mut().enumerate() {
+                            g[i] = kernel[if at.mirrored { 8 - t } else { t }] * factors[i];
+                        }
+                    }
+                    for (f, v) in kernel(&g).into_iter().enumerate() {
+                        // SAFETY: inside the buffer, and every panel is of one task.
+                        unsafe {
+                            let to = shared.at(((f * panels + panel) * depth + k) * mr);
+                            std::ptr::copy_nonoverlapping(v.as_ptr(), to, mr.min(ROWS));
+                        }
+                    }
+                }
+            },
+        );
     });
-    out
+    // SAFETY: all points of all panels were written; a tile has at most `ROWS` rows.
+    unsafe { out.finish() }
 }
 
 /// `Bᵀ d B` of sixteen rows, in place, vector by vector.
@@ -135,8 +172,7 @@ unsafe fn transform_tiles<S: Simd>(simd: S, rows: *mut f32, width: usize) {
 /// `act(scale · (x ⋆ w) + bias + residual)`.
 pub(super) fn forward(x: &[f32], w: &[f32], d: &Dims, epilogue: &Epilogue<'_>) -> Vec<f32> {
     let padding = [d.geometry.padding[0].0, d.geometry.padding[1].0];
-    let c = d.c;
-    let at = |row: usize, k: usize, y: usize, x: usize| (row * c + k) * 9 + 3 * y + x;
+    let at = Kernels { row: 9 * d.c, step: 9, mirrored: false };
     let kernels = kernels(w, d.o, d.c, at, epilogue.scale);
     let source = tiles(&x[..d.input_len()], [d.n * d.c, d.h, d.w], padding);
     run(&source, &kernels, [d.n, d.c, d.o], d.output(), epilogue)
@@ -146,8 +182,7 @@ pub(super) fn forward(x: &[f32], w: &[f32], d: &Dims, epilogue: &Epilogue<'_>) -
 pub(super) fn input_grad(w: &[f32], dy: &[f32], d: &Dims) -> Vec<f32> {
     let padding = [2 - d.geometry.padding[0].0, 2 - d.geometry.padding[1].0];
     let (oh, ow) = d.output();
-    let c = d.c;
-    let at = |row: usize, k: usize, y: usize, x: usize| (k * c + row) * 9 + 3 * (2 - y) + (2 - x);
+    let at = Kernels { row: 9, step: 9 * d.c, mirrored: true };
     let kernels = kernels(w, d.c, d.o, at, None);
     let source = tiles(&dy[..d.output_len()], [d.n * d.o, oh, ow], padding);
     run(&source, &kernels, [d.n, d.o, d.c], (d.h, d.w), &Epilogue::default())

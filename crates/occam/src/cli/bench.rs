@@ -1,5 +1,6 @@
 //! `occam bench`
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use clap::ValueEnum;
@@ -48,6 +49,9 @@ pub struct Args {
     /// Rounds; their medians are told one by one, so that a machine that slows down shows
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Tell the nodes that take most of a forward pass (`eval` only)
+    #[arg(long)]
+    by_node: bool,
     /// Seed of weights, images and labels
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -97,7 +101,11 @@ impl Args {
         let params: usize =
             model.params.iter().filter(|(_, p)| p.role == Role::Weight).map(|(_, p)| p.tensor.len()).sum();
         let batch = synthetic(model, self.batch as usize, size, seed)?;
-        let mut bench = Bench { optim, seed, done: 0, batch };
+        if self.by_node && self.mode == Timed::Train {
+            return Err(Failure::new("--by-node tells nodes of a forward pass only")
+                .with_help("occam bench eval .. --by-node"));
+        }
+        let mut bench = Bench { optim, seed, done: 0, batch, by_node: self.by_node, nodes: BTreeMap::new() };
         let load = memory::resident();
         let rounds = self.time(&mut bench, &mut *algorithm, json)?;
         let peak = memory::peak();
@@ -123,6 +131,10 @@ impl Args {
                 "median_ms": round(middle, 4), "min_ms": round(least, 4), "p90_ms": round(p90, 4),
                 "images_per_s": round(rate, 2), "round_median_ms": medians,
                 "peak_rss_mb": mb(peak), "load_rss_mb": mb(load),
+                "nodes_ms": self.by_node.then(|| {
+                    let nodes = bench.slowest().into_iter();
+                    nodes.map(|(n, ms)| (n, json!(round(ms, 4)))).collect::<serde_json::Map<_, _>>()
+                }),
             }));
             return Ok(());
         }
@@ -147,6 +159,16 @@ impl Args {
         if medians.len() > 1 {
             let list: Vec<String> = medians.iter().map(|m| format!("{m:.2}")).collect();
             print_line(&format!("\nmedian ms of the rounds: {}", list.join("  ")));
+        }
+        if self.by_node {
+            let nodes = bench.slowest();
+            let all: f64 = nodes.iter().map(|(_, ms)| ms).sum();
+            let rows: Vec<Vec<String>> = nodes
+                .into_iter()
+                .take(20)
+                .map(|(name, ms)| vec![name, format!("{ms:.2}"), format!("{:.1}", 100.0 * ms / all)])
+                .collect();
+            print_line(&format!("\n{}", table::render(&["node", "median ms", "%"], &rows)));
         }
         Ok(())
     }
@@ -189,6 +211,9 @@ struct Bench {
     seed: Seed,
     done: u64,
     batch: Batch,
+    by_node: bool,
+    /// Milliseconds of every pass, by node.
+    nodes: BTreeMap<String, Vec<f64>>,
 }
 
 impl Bench {
@@ -211,13 +236,24 @@ impl Bench {
 
     fn eval_step(&mut self, algorithm: &dyn Algorithm) -> Result<(), Failure> {
         let model = algorithm.architecture();
-        let outputs = model.forward(&model.params.constants(), &self.batch, &Request::new(Mode::Eval))?;
+        let request = Request { timed: self.by_node, ..Request::new(Mode::Eval) };
+        let outputs = model.forward(&model.params.constants(), &self.batch, &request)?;
         // A device may still be computing when a run returns; what was read has been computed.
         for output in &outputs.outputs {
             output.to_array()?;
         }
+        for (node, seconds) in outputs.times {
+            self.nodes.entry(node).or_default().push(seconds * 1e3);
+        }
         self.done += 1;
         Ok(())
+    }
+
+    /// Nodes with their median milliseconds, slowest first.
+    fn slowest(&self) -> Vec<(String, f64)> {
+        let mut nodes: Vec<_> = self.nodes.iter().map(|(n, t)| (n.clone(), median(t))).collect();
+        nodes.sort_by(|a, b| b.1.total_cmp(&a.1));
+        nodes
     }
 }
 

@@ -150,7 +150,7 @@ impl OptimWrapper {
     pub fn step(&mut self, algorithm: &mut dyn Algorithm, mut gradients: GradientMap) -> Result<f64> {
         let mut square = 0.0;
         for g in gradients.values() {
-            square += f64::from(g.mul(g)?.sum()?.item()?);
+            square += g.sum_of_squares()?;
         }
         let norm = f64::sqrt(square);
         if !norm.is_finite() {
@@ -169,9 +169,9 @@ impl OptimWrapper {
                 model.params.iter().filter(|(_, p)| p.trainable).map(|(n, _)| n.to_owned()).collect();
             for name in names {
                 let full = format!("{prefix}{name}");
-                if let (Some(param), Some(grad)) = (model.params.get(&name), gradients.get(&full)) {
-                    let moved = self.optimizer.step(&full, &param.tensor, grad, self.lr)?;
-                    model.params.set(&name, moved)?;
+                if let Some(grad) = gradients.swap_remove(&full) {
+                    let (optimizer, lr) = (&mut self.optimizer, self.lr);
+                    model.params.update(&name, |param| optimizer.step(&full, param, &grad, lr))?;
                 }
             }
         }

@@ -1,0 +1,115 @@
+//! Pooling of `f32`; formulas are at [`occam_kernels::pool`].
+
+use std::sync::Arc;
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, TensorMetadata};
+use occam_kernels::pool::{self, Pool};
+
+use super::{FlexTensor, KernelGrads, TrainKernels, build, dense, elements, shape};
+
+/// What is taken of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reduction {
+    /// The largest element.
+    Max(Pool),
+    /// The mean; the flag says whether padding counts.
+    Average(Pool, bool),
+    /// The mean of the whole plane.
+    Global,
+}
+
+/// Where the largest elements were.
+pub(crate) type Indices = Option<Arc<Vec<u32>>>;
+
+/// Planes, and elements of each.
+fn planes(shape: &[usize]) -> (usize, usize) {
+    (shape.iter().take(2).product(), shape.iter().skip(2).product())
+}
+
+fn shape_of(input: &[usize], reduction: Reduction) -> Vec<usize> {
+    let mut out = input.to_vec();
+    for (i, d) in out.iter_mut().enumerate().skip(2) {
+        *d = match reduction {
+            Reduction::Max(p) | Reduction::Average(p, _) => p.output.get(i - 2).copied().unwrap_or(1),
+            Reduction::Global => 1,
+        };
+    }
+    out
+}
+
+pub(super) fn forward(x: FlexTensor, reduction: Reduction) -> FlexTensor {
+    let x = dense(x);
+    let shape = shape(&x);
+    let (planes, inner) = planes(&shape);
+    let out = match reduction {
+        Reduction::Max(p) => pool::max_forward_only(elements(&x), planes, &p),
+        Reduction::Average(p, pads) => pool::avg_forward(elements(&x), planes, &p, pads),
+        Reduction::Global => pool::global_avg_forward(elements(&x), planes, inner),
+    };
+    build(&shape_of(&shape, reduction), out)
+}
+
+/// As [`forward`], with what the way back needs.
+pub(super) fn indexed(x: FlexTensor, reduction: Reduction) -> (FlexTensor, Indices) {
+    let Reduction::Max(p) = reduction else { return (forward(x, reduction), None) };
+    let x = dense(x);
+    let shape = shape(&x);
+    let (out, indices) = pool::max_forward(elements(&x), planes(&shape).0, &p);
+    (build(&shape_of(&shape, reduction), out), Some(Arc::new(indices)))
+}
+
+pub(super) fn backward(
+    grad: FlexTensor,
+    indices: Indices,
+    input: &[usize],
+    reduction: Reduction,
+) -> FlexTensor {
+    let grad = dense(grad);
+    let (planes, inner) = planes(input);
+    let dy = elements(&grad);
+    let dx = match reduction {
+        Reduction::Max(p) => {
+            let indices = indices.as_deref().map_or(&[][..], Vec::as_slice);
+            pool::max_backward(dy, indices, planes, &p)
+        }
+        Reduction::Average(p, pads) => pool::avg_backward(dy, planes, &p, pads),
+        Reduction::Global => pool::global_avg_backward(dy, planes, inner),
+    };
+    build(input, dx)
+}
+
+#[derive(Debug)]
+struct PoolBackward;
+
+impl<B: KernelGrads> Backward<B, 1> for PoolBackward {
+    type State = (Indices, Vec<usize>, Reduction);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let (indices, input, reduction) = ops.state;
+        unary::<B, _>(ops.parents, ops.node, grads, |grad| B::pool_grad(grad, indices, &input, reduction));
+    }
+}
+
+pub(super) fn tracked<B, C>(
+    x: FloatTensor<Autodiff<B, C>>,
+    reduction: Reduction,
+) -> FloatTensor<Autodiff<B, C>>
+where
+    B: TrainKernels + KernelGrads,
+    C: CheckpointStrategy,
+{
+    match PoolBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let x = x.into_primitive();
+            let input = x.shape().iter().copied().collect();
+            let (output, indices) = B::pool_indexed(x, reduction);
+            prep.finish((indices, input, reduction), output)
+        }
+        OpsKind::UnTracked(prep) => prep.finish(B::occam_pool(x.into_primitive(), reduction)),
+    }
+}
