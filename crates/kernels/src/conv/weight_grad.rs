@@ -133,7 +133,9 @@ impl Tiled for Task<'_> {
         let block =
             (NEAR / padded).clamp(64, PIXELS).next_multiple_of(16).min((end - begin).next_multiple_of(16));
         let share = (NEAR / (block * taps)).clamp(1, self.channels.1 - self.channels.0);
-        let left_len = (share * taps).next_multiple_of(MR) * block + SLACK;
+        // Rows of whole powers of two would share few sets of a cache.
+        let width = block + 16;
+        let left_len = (share * taps).next_multiple_of(MR) * width + SLACK;
         let left = room(&mut self.scratch.a, left_len).as_mut_ptr();
         let right = room(&mut self.scratch.b, padded * block + SLACK).as_mut_ptr();
         let mut table = Table::default();
@@ -150,13 +152,13 @@ impl Tiled for Task<'_> {
                 // SAFETY: room for the rows, rounded up to whole tiles, was made above; rows beyond the last are
                 // read but not kept. The sums of this task's rows are its own.
                 unsafe {
-                    self.grid.gather(simd, &table, channels.clone(), left, block);
+                    self.grid.gather(simd, &table, channels.clone(), left, width);
                     for panel in 0..padded / nr {
                         let b = right.add(panel * block * nr);
                         let mut row = 0;
                         while row < rows {
-                            let a = left.add(row * block);
-                            let sums = product::<S, MR, NV, false>(simd, count, a, block, b, nr);
+                            let a = left.add(row * width);
+                            let sums = product::<S, MR, NV, false>(simd, count, a, width, b, nr);
                             let at = self.first + (c * taps + row) * padded + panel * nr;
                             for (i, sums) in sums.iter().enumerate().take(rows - row) {
                                 for (v, &sum) in sums.iter().enumerate() {

@@ -135,12 +135,12 @@ fn kernels(w: &[f32], rows: usize, depth: usize, at: Kernels, scale: Option<&[f3
     unsafe { out.finish() }
 }
 
-/// `Bᵀ d B` of sixteen rows, in place, vector by vector.
+/// `Bᵀ d B` of sixteen rows of `width` elements, vector by vector; points go to rows `point` elements apart.
 ///
 /// # Safety
-/// `rows` has `16 · width` elements and whole vectors make up `width`.
+/// `rows` has `16 · width` elements, whole vectors make up `width`, and `to` has room for all points.
 #[inline(always)]
-unsafe fn transform_tiles<S: Simd>(simd: S, rows: *mut f32, width: usize) {
+unsafe fn transform_tiles<S: Simd>(simd: S, rows: *const f32, width: usize, to: *mut f32, point: usize) {
     let along = |d: [S::f32s; 4]| {
         [
             simd.sub_f32s(d[0], d[2]),
@@ -162,7 +162,7 @@ unsafe fn transform_tiles<S: Simd>(simd: S, rows: *mut f32, width: usize) {
             }
             for (y, row) in half.into_iter().enumerate() {
                 for (x, d) in along(row).into_iter().enumerate() {
-                    store::<S>(rows.add((4 * y + x) * width + v), d);
+                    store::<S>(to.add((4 * y + x) * point + v), d);
                 }
             }
         }
@@ -203,7 +203,9 @@ fn run(
     let threads = rayon::current_num_threads();
     let row_panels = rows.div_ceil(mr);
     let tasks = total.div_ceil(nr);
-    let splits = if tasks < threads { threads.div_ceil(tasks.max(1)).min(row_panels) } else { 1 };
+    // Few panels of tiles are shared by rows as well, though each share transforms the tiles anew.
+    let wanted = (4 * threads).div_ceil(tasks.max(1));
+    let splits = if tasks < 4 * threads { wanted.clamp(1, row_panels.div_ceil(4)) } else { 1 };
     let split = row_panels.div_ceil(splits.max(1));
     (0..tasks * splits).into_par_iter().for_each(|task| {
         let (t, s) = (task / splits, task % splits);
@@ -256,7 +258,8 @@ impl Tiled for Forward<'_> {
         let mut table = Table::default();
         self.grid.table(self.tiles.0, self.tiles.1, &mut table);
         let tile = POINTS * MR * nr;
-        let packed = room(&mut self.scratch.a, share * POINTS * nr + SLACK).as_mut_ptr();
+        let packed = room(&mut self.scratch.a, POINTS * share * nr).as_mut_ptr();
+        let patches = room(&mut self.scratch.c, POINTS * nr + SLACK).as_mut_ptr();
         let kept = if blocks > 1 { end - first } else { 1 };
         let sums = room(&mut self.scratch.b, kept * tile).as_mut_ptr();
         for block in 0..blocks {
@@ -264,9 +267,9 @@ impl Tiled for Forward<'_> {
             let depth = channels.len();
             // SAFETY: room for the rows and the slack was made above.
             unsafe {
-                self.grid.gather(simd, &table, channels.clone(), packed, nr);
-                for c in 0..depth {
-                    transform_tiles(simd, packed.add(c * POINTS * nr), nr);
+                for (i, c) in channels.clone().enumerate() {
+                    self.grid.gather(simd, &table, c..c + 1, patches, nr);
+                    transform_tiles(simd, patches, nr, packed.add(i * nr), share * nr);
                 }
             }
             for panel in first..end {
@@ -277,7 +280,7 @@ impl Tiled for Forward<'_> {
                         let a = ((f * all_panels + panel) * self.channels + channels.start) * MR;
                         let a = self.kernels.as_ptr().add(a);
                         let found =
-                            product::<S, MR, NV, true>(simd, depth, a, 1, packed.add(f * nr), POINTS * nr);
+                            product::<S, MR, NV, true>(simd, depth, a, 1, packed.add(f * share * nr), nr);
                         for (i, found) in found.into_iter().enumerate() {
                             for (v, mut sum) in found.into_iter().enumerate() {
                                 let to = sums.add((f * MR + i) * nr + v * S::F32_LANES);
@@ -380,6 +383,9 @@ impl Forward<'_> {
     }
 }
 
+/// Elements of a vector, at most.
+const LANES: usize = 16;
+
 /// Elements of an operand of the weight gradient that are packed at a time.
 const NEAR: usize = 64 * 1024;
 
@@ -473,9 +479,10 @@ impl Tiled for WeightGrad<'_> {
         }
         let block = (4 * NEAR / (POINTS * padded)).clamp(32, 128).next_multiple_of(lanes);
         let share = (NEAR / (block * POINTS)).clamp(1, self.channels.1 - self.channels.0);
-        // Rows of one point lie a channel apart; those beyond the last channel are read, not kept.
-        let left_len = share.next_multiple_of(MR) * POINTS * block + SLACK;
-        let left = room(&mut self.scratch.a, left_len).as_mut_ptr();
+        // Rows beyond the last channel are read, not kept. Rows of whole powers of two would share few sets of a cache.
+        let (rows, width) = (share.next_multiple_of(MR), block + LANES);
+        let left = room(&mut self.scratch.a, POINTS * rows * width).as_mut_ptr();
+        let patches = room(&mut self.scratch.d, POINTS * block + SLACK).as_mut_ptr();
         let right = room(&mut self.scratch.b, POINTS * padded * block).as_mut_ptr();
         let line = room(&mut self.scratch.c, 4 * padded * block).as_mut_ptr();
         let mut table = Table::default();
@@ -489,16 +496,16 @@ impl Tiled for WeightGrad<'_> {
                 let mut c = self.channels.0;
                 while c < self.channels.1 {
                     let channels = c..(c + share).min(self.channels.1);
-                    self.grid.gather(simd, &table, channels.clone(), left, block);
-                    for c in 0..channels.len() {
-                        transform_tiles(simd, left.add(c * POINTS * block), block);
+                    for (i, c) in channels.clone().enumerate() {
+                        self.grid.gather(simd, &table, c..c + 1, patches, block);
+                        transform_tiles(simd, patches, block, left.add(i * width), rows * width);
                     }
                     for f in 0..POINTS {
                         for panel in 0..padded / nr {
                             let b = right.add((f * (padded / nr) + panel) * block * nr);
                             for row in (0..channels.len()).step_by(MR) {
-                                let a = left.add((row * POINTS + f) * block);
-                                let sums = product::<S, MR, NV, false>(simd, count, a, POINTS * block, b, nr);
+                                let a = left.add((f * rows + row) * width);
+                                let sums = product::<S, MR, NV, false>(simd, count, a, width, b, nr);
                                 let at = self.first + (f * self.all_channels + c + row) * padded + panel * nr;
                                 for (i, sums) in sums.iter().enumerate().take(channels.len() - row) {
                                     for (v, &sum) in sums.iter().enumerate() {
