@@ -25,6 +25,16 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// # Safety
+    /// The elements lie in the buffer, and nobody else reads or writes them meanwhile.
+    #[inline(always)]
+    pub(crate) unsafe fn slice<'a>(self, first: usize, len: usize) -> &'a mut [f32] {
+        // SAFETY: the caller's promise; any bits are an `f32`.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(first), len) }
+    }
+}
+
 /// A result that is written in full before it is read.
 #[derive(Debug)]
 pub(crate) struct Output {

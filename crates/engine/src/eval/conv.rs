@@ -7,9 +7,8 @@ use crate::{Result, Tensor};
 
 pub(super) fn eval(op: &Conv, inputs: &[Tensor]) -> Result<Tensor> {
     let ([x, weight], bias) = with_optional(inputs)?;
-    let y = x.conv2d(weight, op)?;
     match bias {
-        Some(bias) => y.add(&bias.reshape(&[1, bias.len(), 1, 1])?),
-        None => Ok(y),
+        Some(bias) => x.conv2d_bias(weight, bias, op),
+        None => x.conv2d(weight, op),
     }
 }

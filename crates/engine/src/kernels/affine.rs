@@ -38,7 +38,7 @@ pub(super) fn forward(x: FlexTensor, scale: FlexTensor, shift: FlexTensor) -> Fl
 }
 
 /// Sum over all axes but the channels', as a vector.
-fn channel_sum<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+pub(super) fn channel_sum<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     let shape: Vec<usize> = x.shape().iter().copied().collect();
     let channels = shape.get(1).copied().unwrap_or(1);
     let mut out = x;
@@ -59,10 +59,10 @@ impl<B: KernelGrads> Backward<B, 3> for AffineBackward {
         let (x, scale) = ops.state;
         let [of_x, of_scale, of_shift] = ops.parents;
         if let Some(node) = of_scale {
-            grads.register::<B>(node.id, channel_sum::<B>(B::float_mul(grad.clone(), x.clone())));
+            grads.register::<B>(node.id, B::channel_sums(B::float_mul(grad.clone(), x.clone())));
         }
         if let Some(node) = of_shift {
-            grads.register::<B>(node.id, channel_sum::<B>(grad.clone()));
+            grads.register::<B>(node.id, B::channel_sums(grad.clone()));
         }
         if let Some(node) = of_x {
             let spread: Vec<usize> =

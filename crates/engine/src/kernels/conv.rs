@@ -48,6 +48,23 @@ pub(super) fn forward(x: FlexTensor, weight: FlexTensor, geometry: ConvGeometry)
     build(&[d.n, d.o, oh, ow], out)
 }
 
+pub(super) fn biased(
+    x: FlexTensor,
+    weight: FlexTensor,
+    bias: FlexTensor,
+    geometry: ConvGeometry,
+) -> FlexTensor {
+    if !is_f32(&x) {
+        return Flex::conv2d(x, weight, Some(bias), options(geometry));
+    }
+    let (x, weight, bias) = (dense(x), dense(weight), dense(bias));
+    let d = dims(&x, &weight, geometry);
+    let (oh, ow) = d.output();
+    let epilogue = Epilogue { bias: Some(elements(&bias)), ..Epilogue::default() };
+    let out = occam_kernels::conv::forward(elements(&x), elements(&weight), &d, &epilogue);
+    build(&[d.n, d.o, oh, ow], out)
+}
+
 /// `act(scale · (x ⋆ weight) + shift + residual)`.
 pub(super) fn fused(
     x: FlexTensor,
@@ -131,6 +148,49 @@ where
     let prepared = ConvBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful();
     let (x, weight) = (x.into_primitive(), weight.into_primitive());
     let output = B::occam_conv2d(x.clone(), weight.clone(), geometry);
+    match prepared {
+        OpsKind::Tracked(prep) => prep.finish((x, weight, geometry), output),
+        OpsKind::UnTracked(prep) => prep.finish(output),
+    }
+}
+
+#[derive(Debug)]
+struct BiasedBackward;
+
+impl<B: KernelGrads> Backward<B, 3> for BiasedBackward {
+    type State = (FloatTensor<B>, FloatTensor<B>, ConvGeometry);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (x, weight, geometry) = ops.state;
+        let [of_x, of_weight, of_bias] = ops.parents;
+        if let Some(node) = of_bias {
+            grads.register::<B>(node.id, B::channel_sums(grad.clone()));
+        }
+        let wanted = [of_x.is_some(), of_weight.is_some()];
+        let computed = B::conv2d_grad(x, weight, grad, geometry, wanted);
+        for (parent, grad) in [of_x, of_weight].into_iter().zip(computed) {
+            if let (Some(node), Some(grad)) = (parent, grad) {
+                grads.register::<B>(node.id, grad);
+            }
+        }
+    }
+}
+
+pub(super) fn tracked_biased<B, C>(
+    x: FloatTensor<Autodiff<B, C>>,
+    weight: FloatTensor<Autodiff<B, C>>,
+    bias: FloatTensor<Autodiff<B, C>>,
+    geometry: ConvGeometry,
+) -> FloatTensor<Autodiff<B, C>>
+where
+    B: TrainKernels + KernelGrads,
+    C: CheckpointStrategy,
+{
+    let prepared =
+        BiasedBackward.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful();
+    let (x, weight) = (x.into_primitive(), weight.into_primitive());
+    let output = B::occam_conv2d_bias(x.clone(), weight.clone(), bias.into_primitive(), geometry);
     match prepared {
         OpsKind::Tracked(prep) => prep.finish((x, weight, geometry), output),
         OpsKind::UnTracked(prep) => prep.finish(output),

@@ -10,6 +10,7 @@ mod activation;
 mod add;
 mod affine;
 mod batch_norm;
+mod channels;
 mod conv;
 mod optim;
 mod pool;
@@ -48,6 +49,23 @@ pub trait TrainKernels: Backend {
         weight: FloatTensor<Self>,
         geometry: ConvGeometry,
     ) -> FloatTensor<Self>;
+
+    /// [`TrainKernels::occam_conv2d`] plus a term for every output channel.
+    fn occam_conv2d_bias(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        geometry: ConvGeometry,
+    ) -> FloatTensor<Self>;
+
+    /// `count` channels from `start` on, `f32`.
+    fn occam_take_channels(x: FloatTensor<Self>, start: usize, count: usize) -> FloatTensor<Self>;
+
+    /// The channels of `a`, then those of `b`, `f32`.
+    fn occam_concat_channels(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Channel `g · (C / groups) + i` becomes `i · groups + g`, `f32`.
+    fn occam_shuffle(x: FloatTensor<Self>, groups: usize) -> FloatTensor<Self>;
 
     /// `act(scale · (x ⋆ weight) + shift)`, scale and shift by output channel.
     fn occam_conv2d_affine(
@@ -125,6 +143,12 @@ pub(crate) trait KernelGrads: Backend {
         activation: Activation,
     ) -> FloatTensor<Self>;
 
+    /// Sum of every channel.
+    fn channel_sums(grad: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `grad` among channels of zeros, `channels` in all.
+    fn put_channels(grad: FloatTensor<Self>, start: usize, channels: usize) -> FloatTensor<Self>;
+
     /// Pooling with what its way back needs.
     fn pool_indexed(x: FloatTensor<Self>, reduction: Reduction) -> (FloatTensor<Self>, pool::Indices);
 
@@ -160,6 +184,27 @@ impl TrainKernels for Flex {
 
     fn occam_conv2d(x: FlexTensor, weight: FlexTensor, geometry: ConvGeometry) -> FlexTensor {
         conv::forward(x, weight, geometry)
+    }
+
+    fn occam_conv2d_bias(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        geometry: ConvGeometry,
+    ) -> FlexTensor {
+        conv::biased(x, weight, bias, geometry)
+    }
+
+    fn occam_take_channels(x: FlexTensor, start: usize, count: usize) -> FlexTensor {
+        channels::take(x, start, count)
+    }
+
+    fn occam_concat_channels(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+        channels::concat(a, b)
+    }
+
+    fn occam_shuffle(x: FlexTensor, groups: usize) -> FlexTensor {
+        channels::shuffle(x, groups)
     }
 
     fn occam_conv2d_affine(
@@ -239,6 +284,19 @@ impl KernelGrads for Flex {
         activation::backward(output, grad, activation)
     }
 
+    fn channel_sums(grad: FlexTensor) -> FlexTensor {
+        if !is_f32(&grad) {
+            return affine::channel_sum::<Flex>(grad);
+        }
+        let grad = dense(grad);
+        let layout = layout(&grad);
+        build(&[layout.channels], occam_kernels::channels::sums(elements(&grad), layout))
+    }
+
+    fn put_channels(grad: FlexTensor, start: usize, channels: usize) -> FlexTensor {
+        channels::put(grad, start, channels)
+    }
+
     fn pool_indexed(x: FlexTensor, reduction: Reduction) -> (FlexTensor, pool::Indices) {
         pool::indexed(x, reduction)
     }
@@ -282,6 +340,27 @@ impl<B: TrainKernels + KernelGrads, C: CheckpointStrategy> TrainKernels for Auto
         geometry: ConvGeometry,
     ) -> FloatTensor<Self> {
         conv::tracked::<B, C>(x, weight, geometry)
+    }
+
+    fn occam_conv2d_bias(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        geometry: ConvGeometry,
+    ) -> FloatTensor<Self> {
+        conv::tracked_biased::<B, C>(x, weight, bias, geometry)
+    }
+
+    fn occam_take_channels(x: FloatTensor<Self>, start: usize, count: usize) -> FloatTensor<Self> {
+        channels::tracked_take::<B, C>(x, start, count)
+    }
+
+    fn occam_concat_channels(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        channels::tracked_concat::<B, C>(a, b)
+    }
+
+    fn occam_shuffle(x: FloatTensor<Self>, groups: usize) -> FloatTensor<Self> {
+        channels::tracked_shuffle::<B, C>(x, groups)
     }
 
     fn occam_conv2d_affine(

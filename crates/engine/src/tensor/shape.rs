@@ -3,11 +3,12 @@
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, Shape};
 
-use occam_graph::Data;
+use occam_graph::{DType, Data};
 
 use super::Tensor;
 use crate::Result;
 use crate::error::refuse;
+use crate::kernels::TrainKernels;
 
 impl Tensor {
     /// The same elements in row-major order under another shape.
@@ -75,6 +76,9 @@ impl Tensor {
         let Some(end) = start.checked_add(len).filter(|&e| e <= size) else {
             return refuse("narrow", format!("{start} + {len} is beyond axis {axis} of {self:?}"));
         };
+        if axis == 1 && self.dtype()? == DType::F32 && !self.is_empty() && len > 0 {
+            return Ok(Tensor::wrap(Dispatch::occam_take_channels(self.inner.clone(), start, len)));
+        }
         let slices: Vec<_> = (0..self.rank())
             .zip(self.shape())
             .map(|(i, d)| {
@@ -103,6 +107,12 @@ impl Tensor {
                 return refuse("concat", format!("{t:?} does not fit {first:?}"));
             }
         }
+        if let ([a, b], 1, DType::F32) = (tensors, axis, first.dtype()?)
+            && !a.is_empty()
+            && !b.is_empty()
+        {
+            return Ok(Tensor::wrap(Dispatch::occam_concat_channels(a.inner.clone(), b.inner.clone())));
+        }
         let list = tensors.iter().map(|t| t.inner.clone()).collect();
         Ok(Tensor::wrap(Dispatch::float_cat(list, axis)))
     }
@@ -128,5 +138,26 @@ impl Tensor {
         }
         let inner = self.inner.clone();
         Ok(Tensor::wrap(Dispatch::int_into_float(inner, burn::tensor::FloatDType::F32)))
+    }
+
+    /// Channel shuffle (Zhang et al., 2018, arXiv:1707.01083): channel `g · (C / groups) + i` becomes
+    /// `i · groups + g`.
+    ///
+    /// # Errors
+    /// The groups do not divide axis 1, or the elements are no floats.
+    pub fn channel_shuffle(&self, groups: usize) -> Result<Tensor> {
+        self.need_float("channel_shuffle")?;
+        let (n, c) = (self.dim(0)?, self.dim(1)?);
+        if groups == 0 || !c.is_multiple_of(groups) {
+            return refuse(
+                "channel_shuffle",
+                format!("{groups} groups do not divide the channels of {self:?}"),
+            );
+        }
+        if self.dtype()? == DType::F32 && !self.is_empty() {
+            return Ok(Tensor::wrap(Dispatch::occam_shuffle(self.inner.clone(), groups)));
+        }
+        let inner = self.len() / (n * c).max(1);
+        self.reshape(&[n, groups, c / groups, inner])?.swap_axes(1, 2)?.reshape(&self.shape())
     }
 }

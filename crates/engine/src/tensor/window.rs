@@ -39,6 +39,19 @@ impl Tensor {
         Ok(Tensor::wrap(Dispatch::occam_conv2d(self.inner.clone(), weight.inner.clone(), geometry)))
     }
 
+    /// [`Tensor::conv2d`] plus a term for every output channel.
+    ///
+    /// # Errors
+    /// The shapes do not fit.
+    pub fn conv2d_bias(&self, weight: &Tensor, bias: &Tensor, conv: &Conv) -> Result<Tensor> {
+        let geometry = self.conv_geometry(weight, conv)?;
+        if bias.shape() != [weight.dim(0)?] || bias.inner_type() != self.inner_type() {
+            return refuse("conv2d", format!("bias {bias:?} does not fit {weight:?}"));
+        }
+        let (x, weight, bias) = (self.inner.clone(), weight.inner.clone(), bias.inner.clone());
+        Ok(Tensor::wrap(Dispatch::occam_conv2d_bias(x, weight, bias, geometry)))
+    }
+
     /// `act(scale · conv2d(self, weight) + shift + residual)`, with a factor and a term for every output channel.
     ///
     /// # Errors
