@@ -3,14 +3,14 @@
 use rayon::prelude::*;
 
 use super::columns::Columns;
-use super::{Pool, check, fold, gradient, put};
+use super::{Pool, check, fold, gradient, pairs, put};
 use crate::memory::Output;
 use crate::vector::vectorize;
 
 /// Whether `v` takes the place of the largest so far, as PyTorch decides it: the first of equals stays, the last NaN
 /// wins.
 #[inline(always)]
-fn wins(v: f32, largest: f32) -> bool {
+pub(super) fn wins(v: f32, largest: f32) -> bool {
     (v > largest) | v.is_nan()
 }
 
@@ -31,6 +31,9 @@ pub fn max_forward_only(x: &[f32], planes: usize, pool: &Pool) -> Vec<f32> {
 /// # Panics
 /// `x` is shorter than `planes` input planes.
 pub fn max_forward(x: &[f32], planes: usize, pool: &Pool) -> (Vec<f32>, Vec<u32>) {
+    if pairs::fits(pool) {
+        return pairs::forward(x, planes, pool);
+    }
     let (plane, out_plane) = (pool.input_plane(), pool.output_plane());
     check(x, planes, plane);
     let mut out = Output::new(planes * out_plane);

@@ -6,6 +6,7 @@
 mod columns;
 mod global;
 mod max;
+mod pairs;
 
 use std::ops::Range;
 
