@@ -153,3 +153,10 @@ proptest! {
         check(&Dims { n, c, h, w: h + 1, o, kh: k, kw: k, geometry }, seed)?;
     }
 }
+
+/// Kernels too large for the near caches: one point of the transforms at a time.
+#[test]
+fn large() {
+    let geometry = Geometry { stride: [1; 2], padding: [(1, 1), (0, 2)], dilation: [1; 2], groups: 1 };
+    check(&Dims { n: 2, c: 391, h: 4, w: 5, o: 349, kh: 3, kw: 3, geometry }, 7).unwrap();
+}
