@@ -96,6 +96,40 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The way back of [`Plan::spread`]: the image out of the laid out plane.
+    #[inline(always)]
+    fn collect(&self, plane: &[f32], image: &mut [f32]) {
+        let sx = self.stride[1];
+        image.fill(0.0);
+        if sx != 2 {
+            self.runs(|from, to, len| {
+                let from = &plane[from..from + len];
+                image[to..].iter_mut().step_by(sx).zip(from).for_each(|(o, &v)| *o = v);
+            });
+            return;
+        }
+        for row in 0..self.rows {
+            let Some(y) = row.checked_sub(self.padding[0]).filter(|&y| y < self.h) else { continue };
+            let image = &mut image[y * self.w..(y + 1) * self.w];
+            // Two columns at a time, so that the loop is one of whole vectors.
+            let line = |column: usize| {
+                let first = (row * sx + column % sx) * self.width;
+                &plane[(first + column / sx).min(first + self.width)..first + self.width]
+            };
+            let (even, odd) = (line(self.padding[1]), line(self.padding[1] + 1));
+            let pairs = even.iter().zip(odd);
+            image.chunks_exact_mut(2).zip(pairs).for_each(|(to, (&a, &b))| {
+                to[0] = a;
+                to[1] = b;
+            });
+            if let (1, Some(last), Some(&v)) = (self.w % 2, image.last_mut(), even.get(self.w / 2)) {
+                *last = v;
+            }
+        }
+    }
+}
+
 /// `act(scale · y + bias + residual)`, plane by plane.
 pub(super) fn forward(x: &[f32], w: &[f32], d: &Dims, epilogue: &Epilogue<'_>) -> Vec<f32> {
     let plan = Plan::new(d);
@@ -373,11 +407,7 @@ impl WithSimd for Channel<'_> {
             scatter(simd, plan, laid, grads, width, weights);
             // SAFETY: the plane of the input's gradient is this task's.
             let dx = unsafe { std::slice::from_raw_parts_mut(dx.at(i * plane), plane) };
-            dx.fill(0.0);
-            let sx = plan.stride[1];
-            plan.runs(|from, to, len| {
-                dx[to..].iter_mut().step_by(sx).zip(&laid[from..from + len]).for_each(|(o, &v)| *o = v);
-            });
+            plan.collect(laid, dx);
             // What lies in the padding must be zero for the next image.
             laid.fill(0.0);
         }
