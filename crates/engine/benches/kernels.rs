@@ -35,7 +35,7 @@ impl Case {
     fn dims(self) -> Dims {
         let [n, c, h, o, k, s, groups] = self.0;
         let geometry = Geometry { stride: [s; 2], padding: [(k / 2, k / 2); 2], dilation: [1; 2], groups };
-        Dims { n, c, h, w: h, o, kh: k, kw: k, geometry }
+        Dims { n, c, h, w: h, o, kh: k, kw: k, geometry, weight_row: None }
     }
 
     /// Image, weights, output's gradient.

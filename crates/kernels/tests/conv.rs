@@ -83,6 +83,19 @@ fn check(d: &Dims, seed: u64) -> Result<(), TestCaseError> {
     close(&gx.unwrap(), &dx, d.o * d.kh * d.kw, "dx of both")?;
     close(&gw.unwrap(), &dw, d.n * oh * ow, "dw of both")?;
     assert!(backward(&x, &w, &dy, d, [false, false]).iter().all(Option::is_none));
+    // The same kernels as the first channels of larger ones.
+    let row = cg * d.kh * d.kw;
+    let mut larger = noise((row + 5) * d.o, seed ^ 6);
+    for (larger, w) in larger.chunks_exact_mut(row + 5).zip(w.chunks_exact(row)) {
+        larger[..row].copy_from_slice(w);
+    }
+    let part = Dims { weight_row: Some(row + 5), ..*d };
+    prop_assert_eq!(
+        forward(&x, &larger, &part, &Epilogue::default()),
+        forward(&x, &w, d, &Epilogue::default())
+    );
+    prop_assert_eq!(input_grad(&larger, &dy, &part), input_grad(&w, &dy, d));
+    prop_assert_eq!(backward(&x, &larger, &dy, &part, [true; 2]), backward(&x, &w, &dy, d, [true; 2]));
     for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
         for residual in [None, Some(&residual[..])] {
             let epilogue = Epilogue { scale: Some(&scale), bias: Some(&bias), residual, activation };
@@ -119,7 +132,7 @@ proptest! {
             dilation: [dh, dw],
             groups,
         };
-        check(&Dims { n, c: groups * cg, h, w, o: groups * og, kh, kw, geometry }, seed)?;
+        check(&Dims { n, c: groups * cg, h, w, o: groups * og, kh, kw, geometry, weight_row: None }, seed)?;
     }
 }
 
@@ -139,7 +152,7 @@ proptest! {
             dilation: [dh, dw],
             groups: c,
         };
-        check(&Dims { n, c, h, w, o: c, kh, kw, geometry }, seed)?;
+        check(&Dims { n, c, h, w, o: c, kh, kw, geometry, weight_row: None }, seed)?;
     }
 }
 
@@ -150,7 +163,7 @@ proptest! {
     #[test]
     fn wide(n in 1usize..4, c in 60usize..200, o in 30usize..140, h in 3usize..9, k in 1usize..4, s in 1usize..3, seed in any::<u64>()) {
         let geometry = Geometry { stride: [s; 2], padding: [(k / 2, k / 2); 2], dilation: [1; 2], groups: 1 };
-        check(&Dims { n, c, h, w: h + 1, o, kh: k, kw: k, geometry }, seed)?;
+        check(&Dims { n, c, h, w: h + 1, o, kh: k, kw: k, geometry, weight_row: None }, seed)?;
     }
 }
 
@@ -158,5 +171,5 @@ proptest! {
 #[test]
 fn large() {
     let geometry = Geometry { stride: [1; 2], padding: [(1, 1), (0, 2)], dilation: [1; 2], groups: 1 };
-    check(&Dims { n: 2, c: 391, h: 4, w: 5, o: 349, kh: 3, kw: 3, geometry }, 7).unwrap();
+    check(&Dims { n: 2, c: 391, h: 4, w: 5, o: 349, kh: 3, kw: 3, geometry, weight_row: None }, 7).unwrap();
 }

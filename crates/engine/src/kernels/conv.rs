@@ -4,13 +4,14 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::ops::{ConvOptions, ModuleOps};
+use burn::backend::ops::{ConvOptions, FloatTensorOps, ModuleOps};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Flex};
+use burn::backend::{Autodiff, Flex, TensorMetadata};
+use burn::tensor::Slice;
 use occam_kernels::conv::{Dims, Epilogue, Geometry};
 
 use super::{
-    Activation, FlexTensor, KernelGrads, TrainKernels, affine, build, dense, elements, is_f32, sizes,
+    Activation, FlexTensor, KernelGrads, TrainKernels, affine, build, dense, elements, is_f32, shape, sizes,
 };
 
 /// How the kernel moves over the image; see [`occam_graph::ops::Conv`].
@@ -24,13 +25,41 @@ pub struct ConvGeometry {
     pub dilation: [usize; 2],
     /// Number of groups.
     pub groups: usize,
+    /// Output channels, where the weights have more: the first of them are used, and of each the first input channels
+    /// of a group.
+    pub outputs: Option<usize>,
 }
 
 fn dims(x: &FlexTensor, weight: &FlexTensor, g: ConvGeometry) -> Dims {
     let [n, c, h, w] = sizes(x);
-    let [o, _, kh, kw] = sizes(weight);
+    let [o, cg, kh, kw] = sizes(weight);
     let geometry = Geometry { stride: g.stride, padding: g.padding, dilation: g.dilation, groups: g.groups };
-    Dims { n, c, h, w, o, kh, kw, geometry }
+    let weight_row = g.outputs.map(|_| cg * kh * kw);
+    Dims { n, c, h, w, o: g.outputs.unwrap_or(o), kh, kw, geometry, weight_row }
+}
+
+/// The part of the weights that is used, for burn's operations.
+fn used(x: &FlexTensor, weight: FlexTensor, g: ConvGeometry) -> FlexTensor {
+    let Some(outputs) = g.outputs else { return weight };
+    let [_, c, ..] = sizes::<4>(x);
+    let part = [outputs, c.checked_div(g.groups).unwrap_or(0)];
+    Flex::float_slice(weight, &part.map(|end| Slice::new(0, Some(end as isize), 1)))
+}
+
+/// The gradient of the used part among zeros, of the shape of the weights.
+fn spread(weight: &[usize], dw: FlexTensor) -> FlexTensor {
+    let part = shape(&dw);
+    if part == weight {
+        return dw;
+    }
+    let dw = dense(dw);
+    let kernel: usize = weight.iter().skip(2).product();
+    let (row, used) = (weight[1] * kernel, part[1] * kernel);
+    let mut out = vec![0.0; weight.iter().product()];
+    for (to, from) in out.chunks_exact_mut(row.max(1)).zip(elements(&dw).chunks_exact(used.max(1))) {
+        to[..used].copy_from_slice(from);
+    }
+    build(weight, out)
 }
 
 fn options(g: ConvGeometry) -> ConvOptions<2> {
@@ -39,6 +68,7 @@ fn options(g: ConvGeometry) -> ConvOptions<2> {
 
 pub(super) fn forward(x: FlexTensor, weight: FlexTensor, geometry: ConvGeometry) -> FlexTensor {
     if !is_f32(&x) {
+        let weight = used(&x, weight, geometry);
         return Flex::conv2d(x, weight, None, options(geometry));
     }
     let (x, weight) = (dense(x), dense(weight));
@@ -55,6 +85,7 @@ pub(super) fn biased(
     geometry: ConvGeometry,
 ) -> FlexTensor {
     if !is_f32(&x) {
+        let weight = used(&x, weight, geometry);
         return Flex::conv2d(x, weight, Some(bias), options(geometry));
     }
     let (x, weight, bias) = (dense(x), dense(weight), dense(bias));
@@ -103,18 +134,29 @@ pub(super) fn backward(
     wanted: [bool; 2],
 ) -> [Option<FlexTensor>; 2] {
     if !is_f32(&x) {
+        let (whole, weight) = (weight.clone(), used(&x, weight, geometry));
         let options = options(geometry);
         let dx = wanted[0]
             .then(|| Flex::conv2d_x_backward(x.clone(), weight.clone(), grad.clone(), options.clone()));
         let dw = wanted[1].then(|| Flex::conv2d_weight_backward(x, weight, grad, options));
+        let dw = dw.map(|dw| match geometry.outputs {
+            None => dw,
+            Some(_) => {
+                let ends: Vec<_> = dw.shape().iter().map(|&d| Slice::new(0, Some(d as isize), 1)).collect();
+                let zeros = Flex::float_mul_scalar(whole, 0.0.into());
+                Flex::float_slice_assign(zeros, &ends, dw)
+            }
+        });
         return [dx, dw];
     }
     let (x, weight, grad) = (dense(x), dense(weight), dense(grad));
     let d = dims(&x, &weight, geometry);
     let cg = d.c.checked_div(geometry.groups).unwrap_or(0);
+    let whole = shape(&weight);
     let [dx, dw] =
         occam_kernels::conv::backward(elements(&x), elements(&weight), elements(&grad), &d, wanted);
-    [dx.map(|v| build(&[d.n, d.c, d.h, d.w], v)), dw.map(|v| build(&[d.o, cg, d.kh, d.kw], v))]
+    let dw = dw.map(|v| spread(&whole, build(&[d.o, cg, d.kh, d.kw], v)));
+    [dx.map(|v| build(&[d.n, d.c, d.h, d.w], v)), dw]
 }
 
 #[derive(Debug)]

@@ -12,6 +12,9 @@ mod affine;
 mod batch_norm;
 mod channels;
 mod conv;
+mod conv_transpose;
+mod cross_entropy;
+mod fake_quant;
 mod optim;
 mod pool;
 
@@ -25,6 +28,8 @@ use burn::backend::{
 use occam_kernels::channels::Layout;
 
 pub use conv::ConvGeometry;
+pub(crate) use cross_entropy::Targets;
+pub use fake_quant::QuantRange;
 pub use occam_kernels::Activation;
 pub use optim::{AdamWRule, SgdRule};
 pub use pool::Reduction;
@@ -56,6 +61,25 @@ pub trait TrainKernels: Backend {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         geometry: ConvGeometry,
+    ) -> FloatTensor<Self>;
+
+    /// Transposed convolution of `f32` into planes of `size`.
+    fn occam_conv_transpose2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        geometry: ConvGeometry,
+        size: [usize; 2],
+    ) -> FloatTensor<Self>;
+
+    /// `−log softmax(logits)[target]` of every sample, `[n]`, `f32`.
+    fn occam_cross_entropy(logits: FloatTensor<Self>, targets: Targets) -> FloatTensor<Self>;
+
+    /// `(clamp(round(x / scale) + zero_point) − zero_point) · scale`, `f32`.
+    fn occam_fake_quantize(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        zero_point: FloatTensor<Self>,
+        range: QuantRange,
     ) -> FloatTensor<Self>;
 
     /// `count` channels from `start` on, `f32`.
@@ -143,6 +167,35 @@ pub(crate) trait KernelGrads: Backend {
         activation: Activation,
     ) -> FloatTensor<Self>;
 
+    /// Gradients of a transposed convolution's `x` and `weight`, each where wanted.
+    fn conv_transpose2d_grad(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        geometry: ConvGeometry,
+        size: [usize; 2],
+        wanted: [bool; 2],
+    ) -> [Option<FloatTensor<Self>>; 2];
+
+    /// Losses of the samples and the softmax.
+    fn cross_entropy(logits: FloatTensor<Self>, targets: Targets) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradient of the logits, from the softmax and the gradients of the losses.
+    fn cross_entropy_grad(
+        probabilities: FloatTensor<Self>,
+        targets: Targets,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// Gradients of `x`, scale and zero point, as far as they learn.
+    fn fake_quantize_grad(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        zero_point: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        range: QuantRange,
+    ) -> [Option<FloatTensor<Self>>; 3];
+
     /// Sum of every channel.
     fn channel_sums(grad: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -193,6 +246,28 @@ impl TrainKernels for Flex {
         geometry: ConvGeometry,
     ) -> FlexTensor {
         conv::biased(x, weight, bias, geometry)
+    }
+
+    fn occam_conv_transpose2d(
+        x: FlexTensor,
+        weight: FlexTensor,
+        geometry: ConvGeometry,
+        size: [usize; 2],
+    ) -> FlexTensor {
+        conv_transpose::forward(x, weight, geometry, size)
+    }
+
+    fn occam_cross_entropy(logits: FlexTensor, targets: Targets) -> FlexTensor {
+        cross_entropy::forward(logits, &targets).0
+    }
+
+    fn occam_fake_quantize(
+        x: FlexTensor,
+        scale: FlexTensor,
+        zero_point: FlexTensor,
+        range: QuantRange,
+    ) -> FlexTensor {
+        fake_quant::forward(x, scale, zero_point, range)
     }
 
     fn occam_take_channels(x: FlexTensor, start: usize, count: usize) -> FlexTensor {
@@ -284,6 +359,35 @@ impl KernelGrads for Flex {
         activation::backward(output, grad, activation)
     }
 
+    fn conv_transpose2d_grad(
+        x: FlexTensor,
+        weight: FlexTensor,
+        grad: FlexTensor,
+        geometry: ConvGeometry,
+        size: [usize; 2],
+        wanted: [bool; 2],
+    ) -> [Option<FlexTensor>; 2] {
+        conv_transpose::backward(x, weight, grad, geometry, size, wanted)
+    }
+
+    fn cross_entropy(logits: FlexTensor, targets: Targets) -> (FlexTensor, FlexTensor) {
+        cross_entropy::forward(logits, &targets)
+    }
+
+    fn cross_entropy_grad(probabilities: FlexTensor, targets: Targets, grad: FlexTensor) -> FlexTensor {
+        cross_entropy::backward(probabilities, &targets, grad)
+    }
+
+    fn fake_quantize_grad(
+        x: FlexTensor,
+        scale: FlexTensor,
+        zero_point: FlexTensor,
+        grad: FlexTensor,
+        range: QuantRange,
+    ) -> [Option<FlexTensor>; 3] {
+        fake_quant::backward(x, scale, zero_point, grad, range)
+    }
+
     fn channel_sums(grad: FlexTensor) -> FlexTensor {
         if !is_f32(&grad) {
             return affine::channel_sum::<Flex>(grad);
@@ -349,6 +453,28 @@ impl<B: TrainKernels + KernelGrads, C: CheckpointStrategy> TrainKernels for Auto
         geometry: ConvGeometry,
     ) -> FloatTensor<Self> {
         conv::tracked_biased::<B, C>(x, weight, bias, geometry)
+    }
+
+    fn occam_conv_transpose2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        geometry: ConvGeometry,
+        size: [usize; 2],
+    ) -> FloatTensor<Self> {
+        conv_transpose::tracked::<B, C>(x, weight, geometry, size)
+    }
+
+    fn occam_cross_entropy(logits: FloatTensor<Self>, targets: Targets) -> FloatTensor<Self> {
+        cross_entropy::tracked::<B, C>(logits, targets)
+    }
+
+    fn occam_fake_quantize(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        zero_point: FloatTensor<Self>,
+        range: QuantRange,
+    ) -> FloatTensor<Self> {
+        fake_quant::tracked::<B, C>(x, scale, zero_point, range)
     }
 
     fn occam_take_channels(x: FloatTensor<Self>, start: usize, count: usize) -> FloatTensor<Self> {

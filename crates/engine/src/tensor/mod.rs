@@ -5,6 +5,7 @@
 
 mod arithmetic;
 mod normalize;
+mod quantize;
 mod reduce;
 mod shape;
 mod update;

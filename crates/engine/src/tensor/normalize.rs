@@ -1,7 +1,11 @@
 //! Softmax and batch normalization.
 
+use std::sync::Arc;
+
 use burn::backend::Dispatch;
 use burn::backend::ops::ActivationOps;
+
+use occam_graph::{DType, Data};
 
 use super::Tensor;
 use crate::Result;
@@ -37,6 +41,31 @@ impl Tensor {
         self.need_float("log_softmax")?;
         self.need_axis("log_softmax", axis)?;
         Ok(Tensor::wrap(Dispatch::log_softmax(self.inner.clone(), axis)))
+    }
+
+    /// `−log softmax(self)[b, labels[b]]` of every sample, `[B]`, for scores `[B, C]` and integer labels `[B]`.
+    ///
+    /// # Errors
+    /// The shapes do not fit, or a label is no class.
+    pub fn cross_entropy(&self, labels: &Tensor) -> Result<Tensor> {
+        self.need_float("cross_entropy")?;
+        let [batch, classes] = match self.shape().as_slice() {
+            &[b, c] if b > 0 && c > 0 && labels.shape() == [b] => [b, c],
+            _ => return refuse("cross_entropy", format!("labels {labels:?} do not fit scores {self:?}")),
+        };
+        if self.dtype()? != DType::F32 {
+            let picked = self.log_softmax(1)?.gather(1, &labels.reshape(&[batch, 1])?)?;
+            return picked.reshape(&[batch])?.scale(-1.0);
+        }
+        let targets: Vec<i64> = match labels.to_array()?.into_data() {
+            Data::I64(v) => v,
+            Data::I32(v) => v.into_iter().map(i64::from).collect(),
+            other => return refuse("cross_entropy", format!("integers wanted, found {}", other.dtype())),
+        };
+        if let Some(bad) = targets.iter().find(|&&t| usize::try_from(t).map_or(true, |t| t >= classes)) {
+            return refuse("cross_entropy", format!("label {bad} is none of {classes} classes"));
+        }
+        Ok(Tensor::wrap(Dispatch::occam_cross_entropy(self.inner.clone(), Arc::new(targets))))
     }
 
     fn check_channels(&self, op: &'static str, vectors: &[&Tensor]) -> Result<()> {

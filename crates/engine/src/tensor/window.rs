@@ -27,6 +27,7 @@ impl Tensor {
             padding: conv.padding,
             dilation: conv.dilation,
             groups: conv.groups,
+            outputs: None,
         })
     }
 
@@ -37,6 +38,93 @@ impl Tensor {
     pub fn conv2d(&self, weight: &Tensor, conv: &Conv) -> Result<Tensor> {
         let geometry = self.conv_geometry(weight, conv)?;
         Ok(Tensor::wrap(Dispatch::occam_conv2d(self.inner.clone(), weight.inner.clone(), geometry)))
+    }
+
+    /// [`Tensor::conv2d`] with the first `outputs` kernels of `weight`, and of each as many first channels as the input has
+    /// (by group): the slice of a supernet's weights, without a copy of it. The gradient of `weight` is 0 elsewhere.
+    ///
+    /// # Errors
+    /// The weights have fewer kernels or channels, or the other shapes do not fit.
+    pub fn conv2d_prefix(&self, weight: &Tensor, outputs: usize, conv: &Conv) -> Result<Tensor> {
+        self.need_float("conv2d")?;
+        let channels = self.dim(1)?.checked_div(conv.groups).unwrap_or(0);
+        let fact = weight.fact()?;
+        let mut part = weight.shape();
+        let fits = match part.as_mut_slice() {
+            [o, c, _, _] if outputs <= *o && channels <= *c => {
+                (*o, *c) = (outputs, channels);
+                self.inner_type() == weight.inner_type()
+            }
+            _ => false,
+        };
+        if !fits {
+            return refuse("conv2d", format!("{weight:?} has no part of {outputs} kernels for {self:?}"));
+        }
+        conv.infer(&[&self.fact()?, &Fact::new(fact.dtype, part)])?;
+        let geometry = ConvGeometry {
+            stride: conv.stride,
+            padding: conv.padding,
+            dilation: conv.dilation,
+            groups: conv.groups,
+            outputs: Some(outputs),
+        };
+        Ok(Tensor::wrap(Dispatch::occam_conv2d(self.inner.clone(), weight.inner.clone(), geometry)))
+    }
+
+    /// Transposed convolution, as `torch.nn.functional.conv_transpose2d` without bias: the gradient of a convolution's
+    /// input. `weight` is `[C, O / groups, KH, KW]`; an output axis has
+    /// `(size − 1) · stride − padding + dilation · (kernel − 1) + 1 + output_padding` elements.
+    ///
+    /// # Errors
+    /// The shapes do not fit, `output_padding` is not below the stride, or the elements are no `f32`.
+    pub fn conv_transpose2d(
+        &self,
+        weight: &Tensor,
+        conv: &Conv,
+        output_padding: [usize; 2],
+    ) -> Result<Tensor> {
+        self.need_float("conv_transpose2d")?;
+        let misfit = || refuse("conv_transpose2d", format!("{weight:?} does not fit {self:?}"));
+        let ([_, c, h, w], [wc, og, kh, kw]) = (self.four()?, weight.four()?);
+        let f32s = self.dtype()? == DType::F32 && weight.dtype()? == DType::F32;
+        if !f32s
+            || wc != c
+            || conv.groups == 0
+            || !c.is_multiple_of(conv.groups)
+            || og == 0
+            || self.is_empty()
+        {
+            return misfit();
+        }
+        let mut size = [0; 2];
+        for (axis, (size, (input, kernel))) in size.iter_mut().zip([(h, kh), (w, kw)]).enumerate() {
+            let (stride, dilation) = (conv.stride[axis], conv.dilation[axis]);
+            if stride == 0 || dilation == 0 || kernel == 0 || input == 0 || output_padding[axis] >= stride {
+                return misfit();
+            }
+            let reach = (input - 1) * stride + dilation * (kernel - 1) + 1 + output_padding[axis];
+            let padding = conv.padding[axis].0 + conv.padding[axis].1;
+            match reach.checked_sub(padding) {
+                Some(n) if n > 0 => *size = n,
+                _ => return misfit(),
+            }
+        }
+        let geometry = ConvGeometry {
+            stride: conv.stride,
+            padding: conv.padding,
+            dilation: conv.dilation,
+            groups: conv.groups,
+            outputs: None,
+        };
+        let (x, weight) = (self.inner.clone(), weight.inner.clone());
+        Ok(Tensor::wrap(Dispatch::occam_conv_transpose2d(x, weight, geometry, size)))
+    }
+
+    fn four(&self) -> Result<[usize; 4]> {
+        match <[usize; 4]>::try_from(self.shape()) {
+            Ok(shape) => Ok(shape),
+            Err(_) => refuse("shape", format!("four axes wanted, found {self:?}")),
+        }
     }
 
     /// [`Tensor::conv2d`] plus a term for every output channel.

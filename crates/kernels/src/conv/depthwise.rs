@@ -145,7 +145,7 @@ pub(super) fn forward(x: &[f32], w: &[f32], d: &Dims, epilogue: &Epilogue<'_>) -
             for i in task * chunk..((task + 1) * chunk).min(d.n * d.c) {
                 let c = i % d.c;
                 let factor = epilogue.scale.and_then(|s| s.get(c)).copied().unwrap_or(1.0);
-                let weights: Vec<f32> = w[c * k..(c + 1) * k].iter().map(|w| w * factor).collect();
+                let weights: Vec<f32> = w[c * d.weight_row()..][..k].iter().map(|w| w * factor).collect();
                 pulp::Arch::new().dispatch(Plane {
                     plan: &plan,
                     image: &x[i * plane..(i + 1) * plane],
@@ -313,7 +313,7 @@ pub(super) fn backward(
                 d,
                 x,
                 dy,
-                weights: &w[c * k..(c + 1) * k],
+                weights: &w[c * d.weight_row()..][..k],
                 c,
                 dx: dx_to,
                 dw: dw_to,

@@ -276,7 +276,7 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
 /// # Panics
 /// A slice is shorter than its sizes say.
 pub fn forward(x: &[f32], w: &[f32], d: &Dims, epilogue: &Epilogue<'_>) -> Vec<f32> {
-    assert!(x.len() >= d.input_len() && w.len() >= d.weight_len(), "sizes do not fit the slices");
+    assert!(x.len() >= d.input_len() && d.has_weights(w), "sizes do not fit the slices");
     let (oh, ow) = d.output();
     let (cg, og) = d.group();
     if let Some(r) = epilogue.residual {
@@ -299,7 +299,7 @@ pub fn forward(x: &[f32], w: &[f32], d: &Dims, epilogue: &Epilogue<'_>) -> Vec<f
             w,
             og,
             [cg, taps],
-            |row, c, tap| ((g * og + row) * cg + c) * taps + tap,
+            |row, c, tap| (g * og + row) * d.weight_row() + c * taps + tap,
             scale.as_deref(),
         );
         Job {

@@ -24,7 +24,7 @@ fn reach(d: &Dims, axis: usize, remainder: usize) -> Vec<(usize, isize)> {
 /// # Panics
 /// A slice is shorter than its sizes say.
 pub fn input_grad(w: &[f32], dy: &[f32], d: &Dims) -> Vec<f32> {
-    assert!(dy.len() >= d.output_len() && w.len() >= d.weight_len(), "sizes do not fit the slices");
+    assert!(dy.len() >= d.output_len() && d.has_weights(w), "sizes do not fit the slices");
     if winograd::fits(d) {
         return winograd::input_grad(w, dy, d);
     }
@@ -48,7 +48,7 @@ pub fn input_grad(w: &[f32], dy: &[f32], d: &Dims) -> Vec<f32> {
         }
         for g in 0..d.geometry.groups.max(1) {
             let at = |row: usize, o: usize, tap: usize| {
-                ((g * og + o) * cg + row) * d.kh * d.kw + kernel.get(tap).copied().unwrap_or(0)
+                (g * og + o) * d.weight_row() + row * d.kh * d.kw + kernel.get(tap).copied().unwrap_or(0)
             };
             let weights = Packed::new(w, cg, [og, taps.len()], at, None);
             Job {

@@ -51,6 +51,9 @@ pub struct Dims {
     pub kw: usize,
     /// How it moves.
     pub geometry: Geometry,
+    /// Elements from one output channel's kernels to the next one's, where the weights are the first channels of larger
+    /// ones; none where they lie side by side.
+    pub weight_row: Option<usize>,
 }
 
 /// Gradients of `x` and `w`, each where wanted; see [`input_grad`] and [`weight_grad`].
@@ -59,7 +62,7 @@ pub struct Dims {
 /// A slice is shorter than its sizes say.
 pub fn backward(x: &[f32], w: &[f32], dy: &[f32], d: &Dims, wanted: [bool; 2]) -> [Option<Vec<f32>>; 2] {
     if depthwise::fits(d) {
-        assert!(x.len() >= d.input_len() && w.len() >= d.weight_len() && dy.len() >= d.output_len());
+        assert!(x.len() >= d.input_len() && d.has_weights(w) && dy.len() >= d.output_len());
         return depthwise::backward(x, w, dy, d, wanted);
     }
     let dw = wanted[1].then(|| weight_grad(x, dy, d));
@@ -92,7 +95,20 @@ impl Dims {
         self.n * self.o * oh * ow
     }
 
+    /// Elements of a weight gradient.
     fn weight_len(&self) -> usize {
         self.o * self.group().0 * self.kh * self.kw
+    }
+
+    /// Elements from one output channel's kernels to the next one's.
+    fn weight_row(&self) -> usize {
+        self.weight_row.unwrap_or(self.group().0 * self.kh * self.kw)
+    }
+
+    /// Whether `w` has all kernels.
+    fn has_weights(&self, w: &[f32]) -> bool {
+        let row = self.group().0 * self.kh * self.kw;
+        let last = self.o.checked_sub(1).map_or(0, |o| o * self.weight_row() + row);
+        self.weight_row() >= row && w.len() >= last
     }
 }

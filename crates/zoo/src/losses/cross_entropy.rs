@@ -74,8 +74,7 @@ impl ClsLoss for CrossEntropyLoss {
         if label.shape() != [batch] {
             return Err(Error::Sample(format!("labels {label:?} do not fit scores {cls_score:?}")));
         }
-        let picked = cls_score.log_softmax(1)?.gather(1, &label.reshape(&[batch, 1])?)?;
-        let mut loss = picked.reshape(&[batch])?.scale(-1.0)?;
+        let mut loss = cls_score.cross_entropy(label)?;
         if let Some(weights) = &self.class_weight {
             if weights.len() != classes {
                 return refuse(format!("class_weight has {} entries for {classes} classes", weights.len()));

@@ -183,7 +183,7 @@ unsafe fn transform_tiles<S: Simd>(simd: S, rows: *const f32, width: usize, to: 
 /// `act(scale · (x ⋆ w) + bias + residual)`.
 pub(super) fn forward(x: &[f32], w: &[f32], d: &Dims, epilogue: &Epilogue<'_>) -> Vec<f32> {
     let padding = [d.geometry.padding[0].0, d.geometry.padding[1].0];
-    let at = Kernels { row: 9 * d.c, step: 9, mirrored: false };
+    let at = Kernels { row: d.weight_row(), step: 9, mirrored: false };
     let kernels = kernels(w, d.o, d.c, at, epilogue.scale);
     let source = tiles(&x[..d.input_len()], [d.n * d.c, d.h, d.w], padding);
     run(&source, &kernels, [d.n, d.c, d.o], d.output(), epilogue)
@@ -193,7 +193,7 @@ pub(super) fn forward(x: &[f32], w: &[f32], d: &Dims, epilogue: &Epilogue<'_>) -
 pub(super) fn input_grad(w: &[f32], dy: &[f32], d: &Dims) -> Vec<f32> {
     let padding = [2 - d.geometry.padding[0].0, 2 - d.geometry.padding[1].0];
     let (oh, ow) = d.output();
-    let at = Kernels { row: 9, step: 9 * d.c, mirrored: true };
+    let at = Kernels { row: 9, step: d.weight_row(), mirrored: true };
     let kernels = kernels(w, d.c, d.o, at, None);
     let source = tiles(&dy[..d.output_len()], [d.n * d.o, oh, ow], padding);
     run(&source, &kernels, [d.n, d.o, d.c], (d.h, d.w), &Epilogue::default())
