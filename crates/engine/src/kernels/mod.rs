@@ -20,6 +20,7 @@ mod fake_quant;
 mod flex;
 mod optim;
 mod pool;
+mod scale_grad;
 mod tracked;
 
 #[cfg(feature = "cuda")]
@@ -181,6 +182,12 @@ pub trait TrainKernels: Backend {
     /// Pooling of `f32` elements, `[N, C, H, W]`.
     fn occam_pool(x: FloatTensor<Self>, reduction: Reduction) -> FloatTensor<Self> {
         composed::pool::forward::<Self>(x, reduction)
+    }
+
+    /// `x`, whose gradient is multiplied by `factor`.
+    fn occam_scale_gradient(x: FloatTensor<Self>, factor: f64) -> FloatTensor<Self> {
+        let _ = factor;
+        x
     }
 
     /// `x · scale + shift` by channel.

@@ -7,6 +7,7 @@ use burn::backend::{Autodiff, AutodiffBackend};
 use super::{
     Activation, AdamWRule, ConvGeometry, KernelGrads, QuantRange, Reduction, SgdRule, Targets, TrainKernels,
     activation, add, affine, batch_norm, channels, conv, conv_transpose, cross_entropy, fake_quant, pool,
+    scale_grad,
 };
 
 impl<B: TrainKernels + KernelGrads, C: CheckpointStrategy> TrainKernels for Autodiff<B, C> {
@@ -116,6 +117,10 @@ impl<B: TrainKernels + KernelGrads, C: CheckpointStrategy> TrainKernels for Auto
 
     fn occam_pool(x: FloatTensor<Self>, reduction: Reduction) -> FloatTensor<Self> {
         pool::tracked::<B, C>(x, reduction)
+    }
+
+    fn occam_scale_gradient(x: FloatTensor<Self>, factor: f64) -> FloatTensor<Self> {
+        scale_grad::tracked::<B, C>(x, factor)
     }
 
     fn occam_channel_affine(
