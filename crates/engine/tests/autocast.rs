@@ -71,7 +71,8 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 fn low_precisions_are_near_f32() {
     let (executor, params) = setup(examples::small_classifier().unwrap());
     let (wanted, exact) = learn(&executor, &params, &request(Precision::F32, 1.0), 1.0);
-    for (precision, of_output, of_gradient) in [(Precision::Bf16, 0.02, 0.06), (Precision::F16, 0.003, 0.01)] {
+    for (precision, of_output, of_gradient) in [(Precision::Bf16, 0.02, 0.06), (Precision::F16, 0.003, 0.01)]
+    {
         let (found, grads) = learn(&executor, &params, &request(precision, 65536.0), 1.0);
         let off = distance(&found, &wanted);
         assert!(off > 0.0 && off < of_output, "{precision:?}: output is off by {off}");
