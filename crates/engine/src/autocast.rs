@@ -1,5 +1,7 @@
 //! Mixed precision: which part of a run computes in half of `f32`'s bits.
 
+use std::fmt;
+
 use occam_graph::DType;
 
 /// Element type of convolutions and products of matrices.
@@ -14,6 +16,16 @@ pub enum Precision {
     Bf16,
     /// 11 bits of significand; numbers beyond 65504 become infinite, those below 6e-8 become 0.
     F16,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        })
+    }
 }
 
 impl Precision {

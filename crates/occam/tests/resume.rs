@@ -175,11 +175,11 @@ fn mixed_precision_resumes_with_its_loss_scale() {
     // Where nothing overflows the same steps are taken as in `f32`, nearly.
     let loss = |work: &Path| -> f64 {
         let log = std::fs::read_to_string(work.join("log.jsonl")).unwrap();
-        let values = log.lines().filter_map(|line| {
+        let mut values = log.lines().filter_map(|line| {
             let at = line.find("\"loss\":")? + 7;
             line[at..].split([',', '}']).next()?.parse::<f64>().ok()
         });
-        values.last().unwrap()
+        values.next_back().unwrap()
     };
     let single = loss(&run("single", &["default_hooks.logger.interval=1"]));
     for low in ["bf16", "f16"] {

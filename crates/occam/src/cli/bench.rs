@@ -108,6 +108,7 @@ impl Args {
             return Err(Failure::new("--by-node tells nodes of a forward pass only")
                 .with_help("occam bench eval .. --by-node"));
         }
+        let precision = optim.autocast().precision;
         let mut bench = Bench { optim, seed, done: 0, batch, by_node: self.by_node, nodes: BTreeMap::new() };
         let load = memory::resident();
         let rounds = self.time(&mut bench, &mut *algorithm, json)?;
@@ -128,7 +129,8 @@ impl Args {
             let mb = |bytes: Option<u64>| bytes.map(|b| round(b as f64 / MB, 1));
             let medians: Vec<f64> = medians.iter().map(|m| round(*m, 4)).collect();
             print_json(&json!({
-                "model": name, "mode": self.mode.name(), "device": self.device.device, "batch": self.batch,
+                "model": name, "mode": self.mode.name(), "device": self.device.device,
+                "precision": precision.to_string(), "batch": self.batch,
                 "shape": size, "params": params, "threads": threads, "warmup": self.warmup,
                 "iters": self.iters, "rounds": self.rounds,
                 "median_ms": round(middle, 4), "min_ms": round(least, 4), "p90_ms": round(p90, 4),
@@ -143,7 +145,7 @@ impl Args {
         }
         let [c, h, w] = size;
         print_line(&format!(
-            "{name}, {}: batch {} of {c}x{h}x{w}, {} parameters, {threads} threads, {} steps\n",
+            "{name}, {}, {precision}: batch {} of {c}x{h}x{w}, {} parameters, {threads} threads, {} steps\n",
             self.mode.name(),
             self.batch,
             table::count(params as u64),

@@ -5,6 +5,7 @@ mod amp;
 use indexmap::IndexMap;
 use occam_config::{Build, Registry, Value};
 use occam_engine::optim::{AdamW, Optimizer, Sgd, State};
+use occam_engine::{Autocast, Tensor};
 use serde::Deserialize;
 
 use crate::{Algorithm, GradientMap, Result};
@@ -148,9 +149,14 @@ impl OptimWrapper {
         self.lr = lr;
     }
 
+    /// How the next step is to be computed.
+    pub fn autocast(&self) -> Autocast {
+        self.amp.as_ref().map(amp::Amp::autocast).unwrap_or_default()
+    }
+
     /// Tells an algorithm's models how the next step is to be computed.
     pub fn prepare(&self, algorithm: &mut dyn Algorithm) {
-        let autocast = self.amp.as_ref().map(amp::Amp::autocast).unwrap_or_default();
+        let autocast = self.autocast();
         for (_, model) in algorithm.models_mut() {
             model.set_autocast(autocast);
         }
@@ -168,11 +174,7 @@ impl OptimWrapper {
     /// # Errors
     /// A gradient does not fit its parameter.
     pub fn step(&mut self, algorithm: &mut dyn Algorithm, mut gradients: GradientMap) -> Result<f64> {
-        let mut square = 0.0;
-        for g in gradients.values() {
-            square += g.sum_of_squares()?;
-        }
-        let norm = f64::sqrt(square);
+        let norm = f64::sqrt(Tensor::sum_of_squares_of(gradients.values())?);
         if let Some(amp) = &mut self.amp {
             amp.update(norm.is_finite());
         }
@@ -214,7 +216,7 @@ impl OptimWrapper {
     ///
     /// # Errors
     /// It is of another optimizer.
-    pub fn load_state(&mut self, mut state: IndexMap<String, occam_engine::Tensor>) -> Result<()> {
+    pub fn load_state(&mut self, mut state: IndexMap<String, Tensor>) -> Result<()> {
         amp::load(self.amp.as_mut(), &mut state)?;
         Ok(self.optimizer.load_state(state)?)
     }

@@ -1,7 +1,7 @@
 //! Fake quantization; formulas are at [`occam_kernels::fake_quant`].
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Shape, TensorMetadata};
+use burn::backend::{Backend, TensorMetadata};
 
 use super::{along, bools, shape, sum_to};
 use crate::kernels::QuantRange;
@@ -86,7 +86,7 @@ pub(in crate::kernels) fn backward<B: Backend>(
             Some(axis) => sum_to::<B>(t, axis),
             None => B::float_sum(t),
         };
-        B::float_mul_scalar(B::float_reshape(sum, Shape::from(of_scale.clone())), f64::from(factor).into())
+        B::float_mul_scalar(B::float_reshape(sum, of_scale.clone()), f64::from(factor).into())
     };
     let ds = total(B::float_mul(grad.clone(), of_step));
     let moving = B::float_neg(B::float_mul(grad.clone(), grid.scale));
