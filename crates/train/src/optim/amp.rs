@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::{Error, Result};
 
 /// Where the scaler's state lies among the optimizer's tensors.
-const STATE: &str = "loss_scaler";
+pub(super) const STATE: &str = "loss_scaler";
 
 /// Keys of `optim_wrapper` that this wrapper has beside those of `OptimWrapper`.
 const KEYS: [&str; 3] = ["loss_scale", "dtype", "use_fsdp"];
@@ -168,7 +168,7 @@ impl Amp {
     }
 
     /// Continues from a state that [`Amp::save`] wrote.
-    fn load(&mut self, state: &Tensor) -> Result<()> {
+    pub(super) fn load(&mut self, state: &Tensor) -> Result<()> {
         match state.to_f32()?.as_slice() {
             &[scale, high, low] if scale > 0.0 && scale.is_finite() => {
                 self.good = ((high as u32) << 16) | (low as u32 & 0xffff);
