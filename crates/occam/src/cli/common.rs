@@ -99,6 +99,45 @@ impl DeviceArgs {
     }
 }
 
+/// Mixed precision.
+#[derive(clap::Args)]
+pub struct AmpArgs {
+    /// Compute convolutions and fully connected layers in half the bits: bf16, or f16 with a loss scale that adapts
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "bf16", value_name = "TYPE")]
+    amp: Option<Low>,
+}
+
+/// Element types of mixed precision.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Low {
+    Bf16,
+    F16,
+}
+
+impl AmpArgs {
+    /// Makes an `optim_wrapper` one of mixed precision, if that was asked for.
+    ///
+    /// # Errors
+    /// It is of a type that has no such form.
+    pub fn apply(&self, optim_wrapper: &mut Value) -> Result<(), Failure> {
+        let Some(low) = self.amp else { return Ok(()) };
+        if let Some(name) =
+            optim_wrapper.type_name().filter(|n| !["OptimWrapper", "AmpOptimWrapper"].contains(n))
+        {
+            return Err(Failure::new(format!("--amp cannot train with an optim_wrapper of type `{name}`")));
+        }
+        if let Some(dict) = optim_wrapper.as_dict_mut() {
+            let dtype = match low {
+                Low::Bf16 => "bfloat16",
+                Low::F16 => "float16",
+            };
+            dict.insert("type", Value::from("AmpOptimWrapper"));
+            dict.insert("dtype", Value::from(dtype));
+        }
+        Ok(())
+    }
+}
+
 /// Channels, height and width of a model's images: those given, else those of the config's data, else of a common size.
 pub fn image_size(
     given: Option<[usize; 3]>,

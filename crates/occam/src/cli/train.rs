@@ -6,7 +6,7 @@ use occam_train::{Resume, RunOptions, Runner};
 use serde_json::json;
 
 use super::Outcome;
-use super::common::{ConfigArgs, DeviceArgs};
+use super::common::{AmpArgs, ConfigArgs, DeviceArgs};
 use crate::console;
 
 /// Train what a config describes
@@ -30,11 +30,16 @@ pub struct Args {
     seed: Option<u64>,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    amp: AmpArgs,
 }
 
 impl Args {
     pub fn run(self, json: bool) -> Outcome {
-        let config = self.config.load()?;
+        let mut config = self.config.load()?;
+        if let Some(wrapper) = config.as_dict_mut().and_then(|dict| dict.get_mut("optim_wrapper")) {
+            self.amp.apply(wrapper)?;
+        }
         let registry = occam::registry();
         let loader = self.config.loader();
         let work_dir = self.config.work_dir(self.work_dir.as_deref(), &config);

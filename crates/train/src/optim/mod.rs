@@ -1,8 +1,11 @@
 //! The optimizer of a run: `optim_wrapper`.
 
+mod amp;
+
 use indexmap::IndexMap;
 use occam_config::{Build, Registry, Value};
 use occam_engine::optim::{AdamW, Optimizer, Sgd, State};
+use occam_engine::{Autocast, Tensor};
 use serde::Deserialize;
 
 use crate::{Algorithm, GradientMap, Result};
@@ -77,11 +80,13 @@ fn two() -> f64 {
 /// |---|---|
 /// | `optimizer` | `SGD` or `AdamW` |
 /// | `clip_grad` | `dict(max_norm=..)`: gradients are scaled down where their joint 2-norm is larger |
+/// | `dtype`, `loss_scale`, `use_fsdp` | of `AmpOptimWrapper`: mixed precision |
 pub struct OptimWrapper {
     optimizer: Box<dyn Optimizer>,
     kind: String,
     clip_grad: Option<ClipGrad>,
     lr: f64,
+    amp: Option<amp::Amp>,
 }
 
 impl OptimWrapper {
@@ -90,6 +95,8 @@ impl OptimWrapper {
     /// # Errors
     /// A key is unknown or of the wrong type.
     pub fn from_config(value: &Value, registry: &Registry) -> Result<Self> {
+        let (amp, value) = amp::Amp::split(value)?;
+        let value = &value;
         if let Some(name) = value.type_name()
             && name != "OptimWrapper"
         {
@@ -114,7 +121,7 @@ impl OptimWrapper {
         let optimizer = registry.build::<dyn Optimizer>(&config.optimizer)?;
         let lr = optimizer.lr();
         let kind = config.optimizer.type_name().unwrap_or_default().to_owned();
-        Ok(Self { optimizer, kind, clip_grad: config.clip_grad, lr })
+        Ok(Self { optimizer, kind, clip_grad: config.clip_grad, lr, amp })
     }
 
     /// Name of the optimizer.
@@ -142,17 +149,35 @@ impl OptimWrapper {
         self.lr = lr;
     }
 
+    /// How the next step is to be computed.
+    pub fn autocast(&self) -> Autocast {
+        self.amp.as_ref().map(amp::Amp::autocast).unwrap_or_default()
+    }
+
+    /// Tells an algorithm's models how the next step is to be computed.
+    pub fn prepare(&self, algorithm: &mut dyn Algorithm) {
+        let autocast = self.autocast();
+        for (_, model) in algorithm.models_mut() {
+            model.set_autocast(autocast);
+        }
+    }
+
+    /// Whether the last step moved nothing because the loss scale was too large for `f16`; training goes on with a smaller
+    /// one.
+    pub fn skipped(&self) -> bool {
+        self.amp.as_ref().is_some_and(amp::Amp::skipped)
+    }
+
     /// Moves the parameters that have a gradient, and returns the gradients' joint 2-norm before clipping. Where that is
     /// not finite, nothing is moved.
     ///
     /// # Errors
     /// A gradient does not fit its parameter.
     pub fn step(&mut self, algorithm: &mut dyn Algorithm, mut gradients: GradientMap) -> Result<f64> {
-        let mut square = 0.0;
-        for g in gradients.values() {
-            square += g.sum_of_squares()?;
+        let norm = f64::sqrt(Tensor::sum_of_squares_of(gradients.values())?);
+        if let Some(amp) = &mut self.amp {
+            amp.update(norm.is_finite());
         }
-        let norm = f64::sqrt(square);
         if !norm.is_finite() {
             return Ok(norm);
         }
@@ -178,16 +203,21 @@ impl OptimWrapper {
         Ok(norm)
     }
 
-    /// The optimizer's own tensors.
+    /// The optimizer's own tensors, and the loss scale's state.
     pub fn state(&self) -> State {
-        self.optimizer.state()
+        let mut state = self.optimizer.state();
+        if let Some(amp) = &self.amp {
+            amp.save(&mut state);
+        }
+        state
     }
 
     /// Continues from a state.
     ///
     /// # Errors
     /// It is of another optimizer.
-    pub fn load_state(&mut self, state: IndexMap<String, occam_engine::Tensor>) -> Result<()> {
+    pub fn load_state(&mut self, mut state: IndexMap<String, Tensor>) -> Result<()> {
+        amp::load(self.amp.as_mut(), &mut state)?;
         Ok(self.optimizer.load_state(state)?)
     }
 }

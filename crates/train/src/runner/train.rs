@@ -220,6 +220,9 @@ impl Runner {
 
     fn train_iteration(&mut self, batch: &Batch) -> Result<()> {
         let context = StepContext { epoch: self.epoch, iter: self.iter, seed: self.seed };
+        if let Some(training) = &self.training {
+            training.optim.prepare(&mut *self.algorithm);
+        }
         let mut step = match self.algorithm.train_step(batch, &context) {
             Ok(step) => step,
             Err(e) => {
@@ -235,14 +238,14 @@ impl Runner {
             training.last_lr = training.optim.lr();
             let gradients = std::mem::take(&mut step.gradients);
             let norm = training.optim.step(&mut *self.algorithm, gradients)?;
-            if !norm.is_finite() {
+            if !norm.is_finite() && !training.optim.skipped() {
                 return Err(Error::Diverged {
                     name: "gradient norm".into(),
                     value: norm as f32,
                     iter: context.iter + 1,
                 });
             }
-            if training.optim.clips() {
+            if training.optim.clips() && norm.is_finite() {
                 step.losses.insert("grad_norm".into(), norm as f32);
             }
         }
