@@ -90,9 +90,10 @@ impl Args {
         };
         let mut algorithm = env.algorithm(value)?;
         let optim = match config.get("optim_wrapper").filter(|v| !v.is_none()) {
-            Some(value) => OptimWrapper::from_config(value, &registry)?,
+            Some(value) => OptimWrapper::from_config(value, &registry, &*algorithm)?,
             None => {
-                OptimWrapper::from_config(&loader.load_str("default_optim.py", DEFAULT_OPTIM)?, &registry)?
+                let value = loader.load_str("default_optim.py", DEFAULT_OPTIM)?;
+                OptimWrapper::from_config(&value, &registry, &*algorithm)?
             }
         };
         let model = algorithm.architecture();
@@ -222,12 +223,13 @@ impl Bench {
         let step = algorithm.train_step(&self.batch, &context)?;
         let norm = self.optim.step(algorithm, step.gradients)?;
         self.done += 1;
-        if !norm.is_finite() {
+        if let Some(norm) = norm.filter(|n| !n.is_finite()) {
             // A step that moves nothing is not the work that is to be timed.
             let error = occam_train::Error::Diverged {
                 name: "gradient norm".into(),
                 value: norm as f32,
                 iter: self.done,
+                kept: None,
             };
             return Err(error.into());
         }
