@@ -37,6 +37,20 @@ impl Tensor {
         Ok(Tensor::concat(&parts, 0)?.to_f32()?.into_iter().map(f64::from).sum())
     }
 
+    /// `self + share · (target − self)`, in the place of `self` if nobody else has it.
+    ///
+    /// # Errors
+    /// The two differ in shape, or are no floats of one type.
+    pub fn lerp(self, target: &Tensor, share: f64) -> Result<Tensor> {
+        if self.steps_in_one_pass(&[target]) {
+            // A step of descent against `target − self`, at a negative rate.
+            let towards =
+                SgdRule { lr: -share, momentum: 0.0, dampening: 0.0, weight_decay: -1.0, nesterov: false };
+            return self.sgd(target, towards);
+        }
+        self.add(&target.sub(&self)?.scale(share)?)
+    }
+
     /// Whether the one-pass updates can step a parameter with these tensors.
     pub(crate) fn steps_in_one_pass(&self, others: &[&Tensor]) -> bool {
         let is_plain = |t: &Tensor| t.dtype().is_ok_and(|d| d == DType::F32) && !t.is_tracked();

@@ -96,7 +96,7 @@ impl Args {
             None => loader.load_str("default_optim.py", DEFAULT_OPTIM)?,
         };
         self.amp.apply(&mut wrapper)?;
-        let optim = OptimWrapper::from_config(&wrapper, &registry)?;
+        let optim = OptimWrapper::from_config(&wrapper, &registry, &*algorithm)?;
         optim.prepare(&mut *algorithm);
         let model = algorithm.architecture();
         let size = image_size(self.shape, &config, &registry, model.graph());
@@ -228,12 +228,13 @@ impl Bench {
         let step = algorithm.train_step(&self.batch, &context)?;
         let norm = self.optim.step(algorithm, step.gradients)?;
         self.done += 1;
-        if !norm.is_finite() && !self.optim.skipped() {
+        if let Some(norm) = norm.filter(|n| !n.is_finite()) {
             // A step that moves nothing is not the work that is to be timed.
             let error = occam_train::Error::Diverged {
                 name: "gradient norm".into(),
                 value: norm as f32,
                 iter: self.done,
+                kept: None,
             };
             return Err(error.into());
         }
