@@ -304,7 +304,8 @@ mod tests {
     #[test]
     fn lines_are_mmengines() {
         let log = LogProcessor::default();
-        let figures = [("lr", 0.1), ("eta", 90_061.0), ("iter_time", 0.5), ("data_time", 0.01), ("loss", 2.3)];
+        let figures =
+            [("lr", 0.1), ("eta", 90_061.0), ("iter_time", 0.5), ("data_time", 0.01), ("loss", 2.3)];
         let figures = figures.map(|(n, v)| (n.to_owned(), v)).into_iter().collect();
         let line = log.train_line(&place(), &figures);
         let wanted = "Epoch(train)   [2][  5/100]  lr: 1.0000e-01  eta: 1 day, 1:01:01  time: 0.5000  \

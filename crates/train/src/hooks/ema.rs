@@ -141,7 +141,11 @@ pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Hook>, Error>
 
 impl EmaHook {
     /// Calls `f` with the full name and the tensor of everything that is averaged.
-    fn for_each(&self, runner: &mut Runner, mut f: impl FnMut(&str, &mut Tensor) -> Result<()>) -> Result<()> {
+    fn for_each(
+        &self,
+        runner: &mut Runner,
+        mut f: impl FnMut(&str, &mut Tensor) -> Result<()>,
+    ) -> Result<()> {
         let buffers = self.config.update_buffers;
         let algorithm = runner.algorithm_mut();
         let prefixes: Vec<&str> = algorithm.models().iter().map(|(p, _)| *p).collect();

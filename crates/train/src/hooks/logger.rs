@@ -73,7 +73,8 @@ pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Hook>, Error>
     if !config.keep_local {
         return at("keep_local", "LoggerHook: `keep_local=False` is not supported; logs stay");
     }
-    for (key, given) in [("file_client_args", &config.file_client_args), ("backend_args", &config.backend_args)]
+    for (key, given) in
+        [("file_client_args", &config.file_client_args), ("backend_args", &config.backend_args)]
     {
         if given.as_ref().is_some_and(|v| !v.is_none()) {
             return at(key, "LoggerHook: logs are files of this machine, no others are supported");
