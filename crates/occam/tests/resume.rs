@@ -172,6 +172,19 @@ fn mixed_precision_resumes_with_its_loss_scale() {
         let again = run("again", &[&amp[..], &["--resume", from.to_str().unwrap()]].concat());
         assert_eq!(final_weights(&whole), final_weights(&again));
     }
+    // A scale that stays too large lets no weight move; running statistics still follow.
+    let stuck = run("stuck", &["optim_wrapper.loss_scale=1e30", "--amp", "f16"]);
+    let weights = |file: &str, part: &str| {
+        let (tensors, _) = occam::io::safetensors::load(stuck.join(file)).unwrap();
+        tensors
+            .into_iter()
+            .filter(|(n, _)| n.starts_with("backbone") && n.ends_with(part))
+            .collect::<Vec<_>>()
+    };
+    let [early, late] = ["iter_9.safetensors", "iter_12.safetensors"];
+    assert!(!weights(early, "weight").is_empty());
+    assert_eq!(weights(early, "weight"), weights(late, "weight"));
+    assert_ne!(weights(early, "running_mean"), weights(late, "running_mean"));
     // Where nothing overflows the same steps are taken as in `f32`, nearly.
     let loss = |work: &Path| -> f64 {
         let log = std::fs::read_to_string(work.join("log.jsonl")).unwrap();
