@@ -1,8 +1,8 @@
 //! Config files of OpenMMLab's kind, read without Python.
 //!
 //! A [`Loader`] evaluates a `.py` config (a small, hermetic subset of Python: nothing is executed,
-//! imported or read but other configs) with its `_base_` files, after mmengine's rules, and returns
-//! a tree of [`Value`]s, each of which knows where it was written. [`apply_options`] applies
+//! imported or read but other configs) with its `_base_` files, after mmengine's rules, or reads a `.yaml` or
+//! `.json` one, and returns a tree of [`Value`]s, each of which knows where it was written. [`apply_options`] applies
 //! overrides from the command line. A [`Registry`] then turns dicts with a `type` into components,
 //! which read their arguments with [`Value::parse`].
 //!
@@ -24,6 +24,7 @@ mod loader;
 mod merge;
 mod nesting;
 mod options;
+mod placeholder;
 mod print;
 mod python;
 mod registry;
@@ -32,6 +33,7 @@ mod span;
 mod suggest;
 mod template;
 mod value;
+mod yaml;
 
 pub use dict::{Dict, Key};
 pub use error::Error;

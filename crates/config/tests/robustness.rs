@@ -3,7 +3,7 @@
 use occam_config::{Loader, Value, apply_options};
 use proptest::prelude::*;
 
-const VALID: &str = include_str!("configs/python_subset.py");
+const VALID: &str = include_str!("../../../tests/golden/config/python_subset.py");
 
 /// Pieces of configs, of which most random sequences are nonsense.
 const PIECES: [&str; 48] = [
