@@ -15,8 +15,10 @@
 //! ```
 
 mod base;
+mod components;
 mod de;
 mod dict;
+mod diff;
 mod error;
 mod eval;
 mod json;
@@ -35,9 +37,11 @@ mod template;
 mod value;
 mod yaml;
 
+pub use components::Component;
 pub use dict::{Dict, Key};
+pub use diff::{Change, diff};
 pub use error::Error;
-pub use loader::{Limits, Loader};
+pub use loader::{FORMATS, Limits, Loader};
 pub use options::apply_options;
 pub use registry::{Build, Registry};
 pub use span::{SourceFile, Span};

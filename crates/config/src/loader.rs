@@ -19,8 +19,8 @@ use crate::{apply_options, base, json, merge, nesting, options, placeholder, yam
 /// Keys that mmengine keeps for itself.
 const RESERVED: [&str; 4] = ["filename", "text", "pretty_text", "env_variables"];
 
-/// What the name of a config file ends in.
-const FORMATS: [&str; 4] = [".py", ".json", ".yaml", ".yml"];
+/// What the name of a config file ends in, behind the dot.
+pub const FORMATS: [&str; 4] = ["py", "json", "yaml", "yml"];
 
 /// The key by which a config says that another has taken its place; it is no part of the config.
 const DEPRECATION: &str = "_deprecation_";
@@ -334,6 +334,11 @@ fn parse(file: &Arc<SourceFile>) -> Result<Parsed<ModModule>, Error> {
     nesting::check(file)?;
     ruff_python_parser::parse_module(file.text()).map_err(|error| {
         let (start, len) = (error.range().start().to_usize(), error.range().len().to_usize());
+        if start >= file.text().trim_end().len()
+            && let Some(error) = nesting::open_at_end(file)
+        {
+            return error;
+        }
         Error::new(format!("syntax error: {}", error.error)).with_span(Some(Span::new(file, start, len)))
     })
 }
