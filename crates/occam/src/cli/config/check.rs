@@ -168,18 +168,18 @@ impl Check<'_> {
         }
         for side in ["val", "test"] {
             self.part(config, &format!("{side}_evaluator"), |v| {
-                Ok(Evaluator::from_config(v, registry).map(drop)?)
+                Evaluator::from_config(v, registry).map(drop).map_err(Into::into)
             });
-            self.part(config, &format!("{side}_cfg"), |v| Ok(loops::eval_loop(Some(v), registry).map(drop)?));
+            self.part(config, &format!("{side}_cfg"), |v| loops::eval_loop(Some(v), registry).map(drop));
         }
-        self.part(config, "train_cfg", |v| Ok(loops::train_loop(v, registry).map(drop)?));
-        self.part(config, "optim_wrapper", |v| Ok(OptimWrapper::from_config(v, registry).map(drop)?));
+        self.part(config, "train_cfg", |v| loops::train_loop(v, registry).map(drop));
+        self.part(config, "optim_wrapper", |v| OptimWrapper::from_config(v, registry).map(drop));
         self.part(config, "param_scheduler", |value| {
             let items = value.as_list().unwrap_or(std::slice::from_ref(value));
             items.iter().try_for_each(|item| Ok(registry.build::<dyn ParamScheduler>(item).map(drop)?))
         });
-        self.part(config, "default_hooks", |v| Ok(hooks::from_config(Some(v), None, registry).map(drop)?));
-        self.part(config, "custom_hooks", |v| Ok(hooks::from_config(None, Some(v), registry).map(drop)?));
+        self.part(config, "default_hooks", |v| hooks::from_config(Some(v), None, registry).map(drop));
+        self.part(config, "custom_hooks", |v| hooks::from_config(None, Some(v), registry).map(drop));
         let steps = config.get("recipe.steps").and_then(Value::as_list).map_or(0, <[Value]>::len);
         for step in 0..steps {
             let path = format!("recipe.steps.{step}");
