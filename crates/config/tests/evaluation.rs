@@ -1,4 +1,5 @@
 //! What single config files evaluate to.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use occam_config::{Error, Limits, Loader, Value};
 
@@ -302,6 +303,9 @@ fn work_is_bounded() {
         format!("a = [0]\n{}", "a = [a] * 10\n".repeat(20)),
         format!("a = [0]\n{}b = a == a[:]", "a = [a[:], a[:]]\n".repeat(60)),
         format!("a = 'a'\n{}", "a = a + a\n".repeat(60)),
+        format!("a = [0]\n{}", "a = a + a\n".repeat(60)),
+        format!("a = [0]\n{}", "a += a\n".repeat(60)),
+        format!("a = dict(x=0)\n{}", "a = dict(x=a, y=a)\n".repeat(60)),
         format!("a = 'aaaa'\n{}", "a = a.replace('a', a)\n".repeat(20)),
         format!("a = []\n{}", "a = [a]\n".repeat(100_000)),
         nested("(", ")"),
@@ -323,6 +327,27 @@ fn work_is_bounded() {
     }
 }
 
+/// Files that build on others must not multiply, nor form a chain without end.
+#[test]
+fn files_are_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: String, text: String| std::fs::write(dir.path().join(name), text).unwrap();
+    write("two_0.py".into(), String::new());
+    write("one_0.py".into(), "x = 1\n".into());
+    for n in 1..100 {
+        write(format!("two_{n}.py"), format!("_base_ = ['two_{0}.py', './two_{0}.py']\n", n - 1));
+        write(format!("one_{n}.py"), format!("_base_ = 'one_{}.py'\n", n - 1));
+    }
+    let load = |name: &str| Loader::new().load(&dir.path().join(name));
+    load("one_60.py").expect("is short enough");
+    assert!(load("one_99.py").unwrap_err().message().contains("the chain of bases has more than 64 links"));
+    assert!(load("two_30.py").unwrap_err().message().contains("more than 1000 base files"));
+    std::fs::write(dir.path().join("latin.py"), b"x = '\xe4'\n").unwrap();
+    assert!(load("latin.py").unwrap_err().message().contains("is not UTF-8"));
+    assert!(load("x.txt").unwrap_err().message().contains("cannot read"));
+    assert!(load(".").unwrap_err().message().contains("cannot read"));
+}
+
 /// Large but honest files must not take quadratic time; nor must nonsense.
 #[test]
 fn time_grows_with_the_size_of_the_file_only() {
@@ -342,6 +367,42 @@ fn time_grows_with_the_size_of_the_file_only() {
         let _ = Loader::new().load_str("a.py", &text);
     }
     assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+}
+
+#[test]
+fn time_of_data_files_grows_with_their_size_only() {
+    let size = 1 << 20;
+    let texts = [
+        ("flow", "[".repeat(size)),
+        ("flow maps", "{a: ".repeat(size / 4)),
+        ("sequences", "- ".repeat(size / 2)),
+        ("keys", "? ".repeat(size / 2)),
+        ("colons", "a: ".repeat(size / 3)),
+        ("items", "- a\n".repeat(size / 4)),
+        ("anchors", (0..size / 16).map(|n| format!("- &a{n} x\n")).collect()),
+        ("unknown aliases", "*a ".repeat(size / 3)),
+        ("word", format!("a: {}", "x".repeat(size))),
+        ("words", format!("a: {}", "x ".repeat(size / 2))),
+        ("lines", format!("a:\n{}", "  x\n".repeat(size / 4))),
+        ("quoted", format!("a: '{}'", "''".repeat(size / 2))),
+        ("escapes", format!("a: \"{}\"", "\\n".repeat(size / 2))),
+        ("block", format!("a: |\n{}", "  x\n".repeat(size / 4))),
+        ("blank", "\n".repeat(size)),
+        ("indent", " ".repeat(size)),
+        ("comments", "#\n".repeat(size / 2)),
+        ("tags", "!a ".repeat(size / 3)),
+        ("wide", format!("a: [{}]", "{b: c}, ".repeat(size / 8))),
+        ("one line", format!("{{{}}}", "\"k\": [\"ü\"], ".repeat(size / 14))),
+        ("templates", format!("a: [{}]", "{{ _base_.x }}, ".repeat(size / 16))),
+        ("documents", "--- a\n".repeat(size / 6)),
+    ];
+    for (what, text) in texts {
+        for name in ["a.yaml", "a.json"] {
+            let start = std::time::Instant::now();
+            let _ = Loader::new().load_str(name, &text);
+            assert!(start.elapsed().as_secs() < 20, "{what} as {name}: {:?}", start.elapsed());
+        }
+    }
 }
 
 #[test]
