@@ -83,7 +83,7 @@ impl Args {
     pub fn run(self, json: bool) -> Outcome {
         let config = self.config.load()?;
         let registry = occam::registry();
-        let loader = self.config.loader();
+        let loader = self.config.loader()?;
         let seed = Seed(self.seed);
         let env = Env { registry: &registry, loader: &loader, seed, device: self.device.device()? };
         let Some(value) = config.get("model") else {

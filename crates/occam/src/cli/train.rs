@@ -46,7 +46,7 @@ impl Args {
             self.amp.apply(wrapper)?;
         }
         let registry = occam::registry();
-        let loader = self.config.loader();
+        let loader = self.config.loader()?;
         let work_dir = self.config.work_dir(self.work_dir.as_deref(), &config);
         let resume = match self.resume.as_deref() {
             None => Resume::No,
