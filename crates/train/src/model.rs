@@ -18,6 +18,7 @@ pub struct Model {
     pub params: Params,
     task: Arc<dyn Task>,
     data_preprocessor: Option<Value>,
+    batch_augments: Option<Value>,
     device: Device,
     autocast: Autocast,
 }
@@ -36,6 +37,7 @@ impl Model {
             params,
             task: model.task.into(),
             data_preprocessor: model.data_preprocessor,
+            batch_augments: model.batch_augments,
             device: device.clone(),
             autocast: Autocast::default(),
         })
@@ -54,6 +56,11 @@ impl Model {
     /// Its own `data_preprocessor`, where its config has one.
     pub fn data_preprocessor(&self) -> Option<&Value> {
         self.data_preprocessor.as_ref()
+    }
+
+    /// What its preprocessor gets as `batch_augments`, where its config says so.
+    pub fn batch_augments(&self) -> Option<&Value> {
+        self.batch_augments.as_ref()
     }
 
     /// The device it runs on.

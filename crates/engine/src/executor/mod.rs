@@ -24,6 +24,14 @@ pub enum Mode {
     Eval,
 }
 
+/// Where the random numbers of a run come from.
+///
+/// Equal calls give equal numbers, so that a step can be repeated; the numbers of different nodes are independent.
+pub trait Noise: std::fmt::Debug + Send + Sync {
+    /// Fills `out` with numbers uniform in `[0, 1)`, those of the node called `node`.
+    fn uniform(&self, node: &str, out: &mut [f32]);
+}
+
 /// What a run should do beside computing the outputs.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -33,6 +41,8 @@ pub struct Request {
     pub taps: Vec<ValueId>,
     /// Values that are given instead of computed; every reader sees them.
     pub feeds: HashMap<ValueId, Tensor>,
+    /// What dropout draws from; only training with such nodes needs it.
+    pub noise: Option<Arc<dyn Noise>>,
     /// Whether [`Outputs::times`] is wanted.
     pub timed: bool,
     /// What is computed in less than `f32`.
@@ -40,7 +50,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A run in `mode` without taps and feeds.
+    /// A run in `mode` without taps, feeds and random numbers.
     pub fn new(mode: Mode) -> Self {
         Self { mode, ..Self::default() }
     }
@@ -124,7 +134,13 @@ impl Executor {
             unscaled(&tensor, scale)
         };
         let mut out = Outputs::default();
-        let mut context = Context { mode: request.mode, graph: &self.graph, node: None, buffers: Vec::new() };
+        let mut context = Context {
+            mode: request.mode,
+            graph: &self.graph,
+            node: None,
+            noise: request.noise.as_deref(),
+            buffers: Vec::new(),
+        };
         let plan = self.plan(request);
         for (step, unread) in plan.steps.iter().zip(&plan.last_reads) {
             if !step.outputs.iter().all(|v| request.feeds.contains_key(v)) {
@@ -316,6 +332,15 @@ mod tests {
         Tensor::from_f32(&[n, 3, 8, 8], data, &Device::cpu()).unwrap()
     }
 
+    #[derive(Debug)]
+    struct Halves;
+
+    impl Noise for Halves {
+        fn uniform(&self, _: &str, out: &mut [f32]) {
+            out.fill(0.5);
+        }
+    }
+
     #[test]
     fn every_family_runs_in_both_modes_with_the_inferred_shape() {
         for name in Op::FAMILIES {
@@ -327,8 +352,8 @@ mod tests {
             let x =
                 Tensor::from_f32(&shape, (0..n).map(|i| (i as f32).cos()).collect(), &Device::cpu()).unwrap();
             for mode in [Mode::Train, Mode::Eval] {
-                let out =
-                    executor.run(&params.constants(), std::slice::from_ref(&x), &Request::new(mode)).unwrap();
+                let request = Request { noise: Some(Arc::new(Halves)), ..Request::new(mode) };
+                let out = executor.run(&params.constants(), std::slice::from_ref(&x), &request).unwrap();
                 let fact = &graph.value(graph.outputs()[0].1).unwrap().fact;
                 assert_eq!(out.outputs[0].shape(), fact.eval_shape(&bindings).unwrap(), "{name}");
             }

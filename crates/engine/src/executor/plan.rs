@@ -98,7 +98,7 @@ impl Plan {
         for &id in order {
             let found = match (&graph.node(id)?.op, mode) {
                 (Op::Conv(conv), Mode::Eval) => finder.conv(id, *conv)?,
-                (Op::BatchNorm(_), Mode::Train) => finder.norm(id)?,
+                (Op::BatchNorm(bn), Mode::Train) if !bn.frozen => finder.norm(id)?,
                 (Op::Binary(Binary::Add), _) => finder.add(id)?,
                 _ => None,
             };
@@ -224,6 +224,11 @@ impl<'a> Finder<'a> {
             && self.graph.node(next)?.inputs.first() == Some(&v)
         {
             norm = Some(bn.eps);
+            let Some(result) = self.take(&mut step, next, v)? else { return Ok(None) };
+            v = result;
+        }
+        // Evaluation leaves nothing out.
+        while let Some((next, Op::Dropout(_))) = self.next(v)? {
             let Some(result) = self.take(&mut step, next, v)? else { return Ok(None) };
             v = result;
         }

@@ -8,6 +8,7 @@ mod normalize;
 mod quantize;
 mod reduce;
 mod shape;
+mod sigmoid;
 mod update;
 mod window;
 

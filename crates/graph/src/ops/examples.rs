@@ -1,8 +1,8 @@
 //! Small graphs that use each operator, for tests of everything that must know all of them.
 
 use super::{
-    Activation, BatchNorm, Binary, ChannelShuffle, Concat, Conv, Flatten, GlobalAvgPool, Linear, Pool,
-    PoolKind, Slice, Softmax,
+    Activation, BatchNorm, Binary, ChannelShuffle, Concat, Conv, DropUnit, Dropout, Flatten, GemPool,
+    GlobalAvgPool, Linear, Pool, PoolKind, Slice, Softmax,
 };
 use crate::{Builder, Dim, Error, Fact, Graph, Op, Result, Role, ValueId};
 
@@ -80,7 +80,9 @@ pub fn of_family(name: &str) -> Option<Result<Graph>> {
             image,
             vec![("weight", vec![6, 2, 3, 3], Role::Weight), ("bias", vec![6], Role::Weight)],
         ),
+        "Dropout" => (Dropout { rate: 0.5, unit: DropUnit::Element }.into(), image, vec![]),
         "Flatten" => (Flatten { axis: 1 }.into(), image, vec![]),
+        "GemPool" => (GemPool { eps: 1e-6 }.into(), image, vec![("p", vec![1], Role::Weight)]),
         "GlobalAvgPool" => (GlobalAvgPool.into(), image, vec![]),
         "Linear" => (
             Linear.into(),

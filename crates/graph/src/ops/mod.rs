@@ -10,8 +10,10 @@ mod binary;
 mod channel_shuffle;
 mod concat;
 mod conv;
+mod dropout;
 pub mod examples;
 mod flatten;
+mod gem_pool;
 mod global_avg_pool;
 mod linear;
 mod pool;
@@ -24,7 +26,9 @@ pub use binary::Binary;
 pub use channel_shuffle::ChannelShuffle;
 pub use concat::Concat;
 pub use conv::Conv;
+pub use dropout::{DropUnit, Dropout};
 pub use flatten::Flatten;
+pub use gem_pool::GemPool;
 pub use global_avg_pool::GlobalAvgPool;
 pub use linear::Linear;
 pub use pool::{Pool, PoolKind};
@@ -106,7 +110,9 @@ families!(
     ChannelShuffle,
     Concat,
     Conv,
+    Dropout,
     Flatten,
+    GemPool,
     GlobalAvgPool,
     Linear,
     Pool,

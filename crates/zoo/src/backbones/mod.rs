@@ -5,11 +5,13 @@ mod res_block;
 mod resnet;
 mod shufflenet_v2;
 mod vgg;
+mod wide_resnet;
 
 pub use mobilenet_v2::MobileNetV2;
 pub use resnet::ResNet;
 pub use shufflenet_v2::ShuffleNetV2;
 pub use vgg::Vgg;
+pub use wide_resnet::WideResNet;
 
 use occam_config::{Build, Registry};
 use occam_graph::ValueId;
@@ -30,10 +32,14 @@ pub trait Backbone: Send + Sync {
 
 const TABLE: &[(&str, Build<dyn Backbone>)] = &[
     ("MobileNetV2", mobilenet_v2::build),
+    ("ResNeXt", resnet::build_next),
     ("ResNet", resnet::build),
+    ("ResNetV1c", resnet::build_v1c),
+    ("ResNetV1d", resnet::build_v1d),
     ("ResNet_CIFAR", resnet::build_cifar),
     ("ShuffleNetV2", shufflenet_v2::build),
     ("VGG", vgg::build),
+    ("WideResNet", wide_resnet::build),
 ];
 
 pub(crate) fn register(registry: &mut Registry) {

@@ -8,7 +8,9 @@ mod binary;
 mod channel_shuffle;
 mod concat;
 mod conv;
+mod dropout;
 mod flatten;
+mod gem_pool;
 mod global_avg_pool;
 mod linear;
 mod pool;
@@ -35,7 +37,9 @@ pub(super) fn form(op: &Op) -> &dyn OnnxForm {
         Op::ChannelShuffle(op) => op,
         Op::Concat(op) => op,
         Op::Conv(op) => op,
+        Op::Dropout(op) => op,
         Op::Flatten(op) => op,
+        Op::GemPool(op) => op,
         Op::GlobalAvgPool(op) => op,
         Op::Linear(op) => op,
         Op::Pool(op) => op,
