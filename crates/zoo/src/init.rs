@@ -18,9 +18,22 @@ pub enum Init {
         /// Standard deviation.
         std: f64,
     },
+    /// Uniform between two bounds.
+    Uniform {
+        /// The bounds.
+        bounds: [f64; 2],
+    },
     /// Normal with variance `2 / fan_out`, where `fan_out` is the output channels times the kernel's area: keeps
     /// the variance of gradients through ReLUs (He et al., 2015, arXiv:1502.01852).
     KaimingNormalFanOut,
+}
+
+impl Init {
+    /// Uniform in ±1 / √fan_in: the first values of PyTorch's own convolutions and linear layers, weights and biases.
+    pub fn fan_in_uniform(fan_in: usize) -> Self {
+        let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
+        Init::Uniform { bounds: [-bound, bound] }
+    }
 }
 
 /// First values by parameter name.
@@ -68,6 +81,11 @@ fn fill(init: Init, shape: &[usize], name: &str, seed: Seed) -> Result<Array> {
     let std = match init {
         Init::Constant(value) => {
             data.resize(n, value);
+            return Ok(Array::from_f32(shape, data)?);
+        }
+        Init::Uniform { bounds: [low, high] } => {
+            let mut rng = seed.stream(&format!("init.{name}"), &[]);
+            data.extend((0..n).map(|_| (low + (high - low) * rng.uniform_f64()) as f32));
             return Ok(Array::from_f32(shape, data)?);
         }
         Init::Normal { std } => std,

@@ -56,7 +56,7 @@ fn batch_norm() -> Option<NormCfg> {
 /// | `widen_factor` | 1.0 | 0.5, 1.0, 1.5 or 2.0 |
 /// | `out_indices` | (3,) | stages whose features are returned; the last one, 3, is the 1x1 convolution |
 /// | `norm_cfg` | `dict(type='BN')` | or None: convolutions have biases then |
-/// | `act_cfg` | `dict(type='ReLU')` | or `ReLU6`, or None |
+/// | `act_cfg` | `dict(type='ReLU')` | or another activation, or None |
 ///
 /// Weights are first normal, with deviation 0.01 in the stem and one over a filter's input channels elsewhere. `with_cp`
 /// is accepted and has no effect on results. Not supported: `frozen_stages`, `norm_eval`, `conv_cfg`, `init_cfg`.

@@ -64,7 +64,7 @@ fn yes() -> bool {
 /// | `num_stages`, `dilations` | 5, (1, 1, 1, 1, 1) | |
 /// | `out_indices` | (4,) | stages whose features are returned |
 /// | `norm_cfg` | None | |
-/// | `act_cfg` | `dict(type='ReLU')` | or `ReLU6`, or None |
+/// | `act_cfg` | `dict(type='ReLU')` | or another activation, or None |
 /// | `ceil_mode` | False | odd sizes are rounded up |
 /// | `with_last_pool` | True | whether the last stage is pooled |
 ///
