@@ -1,7 +1,10 @@
 //! Architectures as graph builders, under mmcls' names, arguments and state-dict names.
 
+mod act_cfg;
+mod arch;
 mod backbones;
 mod conv_module;
+mod drop;
 mod error;
 mod heads;
 mod init;
@@ -10,9 +13,15 @@ mod losses;
 mod models;
 mod necks;
 mod net;
+mod padding;
+mod se_layer;
 mod task;
+mod width;
 
-pub use backbones::{Backbone, MobileNetV2, ResNet, ShuffleNetV2, Vgg, WideResNet};
+pub use backbones::{
+    Backbone, DenseNet, EfficientNet, MobileNetV2, MobileNetV3, ResNet, ShuffleNetV1, ShuffleNetV2, Vgg,
+    WideResNet,
+};
 pub use error::{Error, Result};
 pub use heads::{
     ClsHead, ClsTask, Head, LinearClsHead, MultiLabelClsHead, MultiLabelLinearClsHead, MultiLabelTask,

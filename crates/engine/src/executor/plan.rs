@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use occam_graph::ops::{Activation, Binary, Conv, PoolKind};
+use occam_graph::ops::{Binary, Conv, PoolKind};
 use occam_graph::{Graph, NodeId, Op, ValueId};
 
+use crate::eval::fused;
+use crate::kernels::Activation;
 use crate::{Mode, Result};
 
 /// What one step computes.
@@ -23,7 +25,7 @@ pub(super) enum Work {
         /// ε of a batch normalization.
         norm: Option<f64>,
         residual: bool,
-        activation: Option<Activation>,
+        activation: Activation,
     },
 }
 
@@ -184,9 +186,10 @@ impl<'a> Finder<'a> {
     }
 
     fn activation(&mut self, step: &mut Step, v: ValueId) -> Result<Option<Activation>> {
-        let Some((id, Op::Activation(activation))) = self.next(v)? else { return Ok(None) };
+        let Some((id, Op::Activation(op))) = self.next(v)? else { return Ok(None) };
+        let Some(activation) = fused::activation(*op) else { return Ok(None) };
         self.take(step, id, v)?;
-        Ok(Some(*activation))
+        Ok(Some(activation))
     }
 
     fn norm(&mut self, id: NodeId) -> Result<Option<Step>> {
@@ -246,6 +249,7 @@ impl<'a> Finder<'a> {
             return Ok(None);
         }
         self.taken.insert(id);
+        let activation = activation.unwrap_or(Activation::None);
         step.work = Work::Conv { conv, biased, norm, residual, activation };
         Ok(Some(step))
     }

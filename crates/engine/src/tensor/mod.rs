@@ -3,6 +3,7 @@
 //! Every operation checks what it is given and returns a [`Result`]: burn's own checks panic, and a panic must not
 //! be reachable from a model file.
 
+mod activation;
 mod arithmetic;
 mod normalize;
 mod quantize;
