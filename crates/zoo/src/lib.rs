@@ -15,13 +15,15 @@ mod net;
 mod padding;
 mod se_layer;
 mod task;
+mod transformer;
 mod width;
 
 pub use backbones::{
     Backbone, DenseNet, EfficientNet, MobileNetV2, MobileNetV3, ResNet, ShuffleNetV1, ShuffleNetV2, Vgg,
+    VisionTransformer,
 };
 pub use error::{Error, Result};
-pub use heads::{ClsTask, Head, LinearClsHead};
+pub use heads::{ClsTask, Head, LinearClsHead, VisionTransformerClsHead};
 pub use init::{Init, Inits, initialize};
 pub use losses::{ClsLoss, CrossEntropyLoss};
 pub use models::{Architecture, ImageClassifier, TaskModel};

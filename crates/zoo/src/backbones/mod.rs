@@ -10,6 +10,7 @@ mod resnet;
 mod shufflenet_v1;
 mod shufflenet_v2;
 mod vgg;
+mod vision_transformer;
 
 pub use densenet::DenseNet;
 pub use efficientnet::EfficientNet;
@@ -19,6 +20,7 @@ pub use resnet::ResNet;
 pub use shufflenet_v1::ShuffleNetV1;
 pub use shufflenet_v2::ShuffleNetV2;
 pub use vgg::Vgg;
+pub use vision_transformer::VisionTransformer;
 
 use occam_config::{Build, Registry};
 use occam_graph::ValueId;
@@ -44,6 +46,7 @@ pub trait Backbone: Send + Sync {
 
 const TABLE: &[(&str, Build<dyn Backbone>)] = &[
     ("DenseNet", densenet::build),
+    ("DistilledVisionTransformer", vision_transformer::build_distilled),
     ("EfficientNet", efficientnet::build),
     ("MobileNetV2", mobilenet_v2::build),
     ("MobileNetV3", mobilenet_v3::build),
@@ -52,6 +55,7 @@ const TABLE: &[(&str, Build<dyn Backbone>)] = &[
     ("ShuffleNetV1", shufflenet_v1::build),
     ("ShuffleNetV2", shufflenet_v2::build),
     ("VGG", vgg::build),
+    ("VisionTransformer", vision_transformer::build),
 ];
 
 pub(crate) fn register(registry: &mut Registry) {

@@ -30,12 +30,12 @@ struct Config {
 /// `1` or `(1, 5)`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
-enum TopK {
+pub(super) enum TopK {
     One(usize),
     Many(Vec<usize>),
 }
 
-fn top_one() -> TopK {
+pub(super) fn top_one() -> TopK {
     TopK::One(1)
 }
 
@@ -61,15 +61,8 @@ pub(super) fn build(value: &Value, registry: &Registry) -> Result<Box<dyn Head>,
     if config.num_classes == 0 || config.in_channels == 0 {
         return Err(occam_config::Error::new("LinearClsHead: sizes must be at least 1"));
     }
-    let loss = match &config.loss {
-        Some(loss) => registry.build::<dyn ClsLoss>(loss)?,
-        None => Box::new(crate::losses::CrossEntropyLoss::default()),
-    };
-    let topk = match config.topk {
-        TopK::One(k) => vec![k],
-        TopK::Many(list) => list,
-    };
-    let task = ClsTask { loss, num_classes: config.num_classes, topk, cal_acc: config.cal_acc };
+    let task =
+        ClsTask::new(config.loss.as_ref(), &config.topk, config.cal_acc, config.num_classes, registry)?;
     Ok(Box::new(LinearClsHead { num_classes: config.num_classes, in_channels: config.in_channels, task }))
 }
 
@@ -104,6 +97,28 @@ pub struct ClsTask {
 }
 
 impl ClsTask {
+    /// Reads `loss`, which is cross entropy by default.
+    ///
+    /// # Errors
+    /// There is no such loss.
+    pub(super) fn new(
+        loss: Option<&Value>,
+        topk: &TopK,
+        cal_acc: bool,
+        num_classes: usize,
+        registry: &Registry,
+    ) -> Result<Self, occam_config::Error> {
+        let loss = match loss {
+            Some(loss) => registry.build::<dyn ClsLoss>(loss)?,
+            None => Box::new(crate::losses::CrossEntropyLoss::default()),
+        };
+        let topk = match topk {
+            TopK::One(k) => vec![*k],
+            TopK::Many(list) => list.clone(),
+        };
+        Ok(Self { loss, num_classes, topk, cal_acc })
+    }
+
     fn labels(&self, samples: &[DataSample]) -> Result<Vec<i64>> {
         samples
             .iter()

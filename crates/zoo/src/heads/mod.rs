@@ -1,8 +1,10 @@
 //! Heads: from features to outputs, and from outputs to losses and predictions. One a file.
 
 mod linear_cls;
+mod vision_transformer_cls;
 
 pub use linear_cls::{ClsTask, LinearClsHead};
+pub use vision_transformer_cls::VisionTransformerClsHead;
 
 use occam_config::{Build, Registry};
 use occam_graph::ValueId;
@@ -21,7 +23,11 @@ pub trait Head: Send + Sync {
     fn into_task(self: Box<Self>) -> Box<dyn Task>;
 }
 
-const TABLE: &[(&str, Build<dyn Head>)] = &[("LinearClsHead", linear_cls::build)];
+const TABLE: &[(&str, Build<dyn Head>)] = &[
+    ("DeiTClsHead", vision_transformer_cls::build_distilled),
+    ("LinearClsHead", linear_cls::build),
+    ("VisionTransformerClsHead", vision_transformer_cls::build),
+];
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.register_all::<dyn Head>("head", TABLE);
