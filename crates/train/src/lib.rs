@@ -2,11 +2,14 @@
 
 pub mod algorithm;
 pub mod checkpoint;
+pub mod dry_run;
 mod error;
 pub mod evaluate;
 pub mod export;
 pub mod hooks;
+pub mod interrupt;
 mod journal;
+pub mod log;
 pub mod loops;
 mod model;
 pub mod optim;

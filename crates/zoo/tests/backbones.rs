@@ -107,16 +107,14 @@ fn first_values_follow_the_original() {
 fn what_is_not_supported_is_said() {
     let cases = [
         ("dict(type='VGG', depth=12)", "depth 12"),
-        ("dict(type='VGG', depth=11, num_classes=10)", "dropout"),
         ("dict(type='VGG', depth=11, num_stages=3, dilations=(1, 1, 1))", "out_indices"),
         ("dict(type='VGG', depth=11, dilations=(1, 1))", "dilations"),
         ("dict(type='VGG', depth=11, act_cfg=dict(type='Mish'))", "Mish"),
         ("dict(type='VGG', depth=11, norm_cfg=dict(type='GN'))", "GN"),
         ("dict(type='MobileNetV2', widen_factor=0.0)", "widen_factor"),
         ("dict(type='MobileNetV2', out_indices=(8,))", "out_indices"),
-        ("dict(type='MobileNetV2', frozen_stages=0)", "frozen_stages"),
         ("dict(type='ShuffleNetV2', widen_factor=0.75)", "0.5, 1.0, 1.5 or 2.0"),
-        ("dict(type='ShuffleNetV2', norm_eval=True)", "norm_eval"),
+        ("dict(type='ShuffleNetV2', frozen_stages=4)", "frozen_stages"),
         ("dict(type='ShuffleNetV2', conv_cfg=dict(type='Conv2d'))", "conv_cfg"),
     ];
     for (text, wanted) in cases {

@@ -5,7 +5,7 @@ use occam_graph::ops::{Activation, BatchNorm, Conv};
 use super::{Context, batch_norm};
 use crate::error::refuse;
 use crate::kernels;
-use crate::{Device, Result, Tensor};
+use crate::{Result, Tensor};
 
 /// The kernels' name of an activation; none where they cannot compute it in passing.
 pub(crate) fn activation(op: Activation) -> Option<kernels::Activation> {
@@ -68,7 +68,7 @@ pub(crate) fn conv(conv: &Conv, after: After, inputs: &[Tensor]) -> Result<Tenso
     }
     let residual = if after.residual { Some(take()?) } else { None };
     let channels = [weight.dim(0)?];
-    let whole = |value: f32| Tensor::full(&channels, value, &Device::cpu());
+    let whole = |value: f32| Tensor::full(&channels, value, &x.device());
     let (scale, shift) = (scale.unwrap_or_else(|| whole(1.0)), shift.unwrap_or_else(|| whole(0.0)));
     x.conv2d_fused(weight, conv, [&scale, &shift], residual, after.activation)
 }

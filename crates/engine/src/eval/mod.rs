@@ -7,9 +7,11 @@ mod binary;
 mod channel_shuffle;
 mod concat;
 mod conv;
+mod dropout;
 mod expand_batch;
 mod flatten;
 pub(crate) mod fused;
+mod gem_pool;
 mod global_avg_pool;
 mod layer_norm;
 mod linear;
@@ -24,13 +26,14 @@ mod unflatten;
 use occam_graph::{Graph, Node, Op};
 
 use crate::error::refuse;
-use crate::{Mode, Result, Tensor};
+use crate::{Mode, Noise, Result, Tensor};
 
 /// What an operator may know of its run beside its operands.
 pub(crate) struct Context<'a> {
     pub mode: Mode,
     pub graph: &'a Graph,
     pub node: Option<&'a Node>,
+    pub noise: Option<&'a dyn Noise>,
     pub buffers: Vec<(String, Tensor)>,
 }
 
@@ -54,8 +57,10 @@ pub(crate) fn run(op: &Op, context: &mut Context<'_>, inputs: Vec<Tensor>) -> Re
         Op::ChannelShuffle(op) => channel_shuffle::eval(op, &inputs),
         Op::Concat(op) => concat::eval(op, &inputs),
         Op::Conv(op) => conv::eval(op, &inputs),
+        Op::Dropout(op) => dropout::eval(op, context, &inputs),
         Op::ExpandBatch(op) => expand_batch::eval(op, &inputs),
         Op::Flatten(op) => flatten::eval(op, &inputs),
+        Op::GemPool(op) => gem_pool::eval(op, &inputs),
         Op::GlobalAvgPool(op) => global_avg_pool::eval(op, &inputs),
         Op::LayerNorm(op) => layer_norm::eval(op, &inputs),
         Op::Linear(op) => linear::eval(op, &inputs),

@@ -1,8 +1,9 @@
 //! Small graphs that use each operator, for tests of everything that must know all of them.
 
 use super::{
-    Activation, AdaptivePad, BatchNorm, Binary, ChannelShuffle, Concat, Conv, ExpandBatch, Flatten,
-    GlobalAvgPool, LayerNorm, Linear, MatMul, Pool, PoolKind, Scale, Slice, Softmax, Transpose, Unflatten,
+    Activation, AdaptivePad, BatchNorm, Binary, ChannelShuffle, Concat, Conv, DropUnit, Dropout, ExpandBatch,
+    Flatten, GemPool, GlobalAvgPool, LayerNorm, Linear, MatMul, Pool, PoolKind, Scale, Slice, Softmax, Transpose,
+    Unflatten,
 };
 use crate::{Builder, Dim, Error, Fact, Graph, Op, Result, Role, ValueId};
 
@@ -85,10 +86,12 @@ pub fn of_family(name: &str) -> Option<Result<Graph>> {
             image,
             vec![("weight", vec![6, 2, 3, 3], Role::Weight), ("bias", vec![6], Role::Weight)],
         ),
+        "Dropout" => (Dropout { rate: 0.5, unit: DropUnit::Element }.into(), image, vec![]),
         "ExpandBatch" => {
             (ExpandBatch.into(), Fact::f32([1usize, 2, 4]), vec![("like", vec![3, 5], Role::Weight)])
         }
         "Flatten" => (Flatten { axis: 1 }.into(), image, vec![]),
+        "GemPool" => (GemPool { eps: 1e-6 }.into(), image, vec![("p", vec![1], Role::Weight)]),
         "GlobalAvgPool" => (GlobalAvgPool.into(), image, vec![]),
         "LayerNorm" => (
             LayerNorm { eps: 1e-6 }.into(),

@@ -11,9 +11,11 @@ mod binary;
 mod channel_shuffle;
 mod concat;
 mod conv;
+mod dropout;
 pub mod examples;
 mod expand_batch;
 mod flatten;
+mod gem_pool;
 mod global_avg_pool;
 mod layer_norm;
 mod linear;
@@ -32,8 +34,10 @@ pub use binary::Binary;
 pub use channel_shuffle::ChannelShuffle;
 pub use concat::Concat;
 pub use conv::Conv;
+pub use dropout::{DropUnit, Dropout};
 pub use expand_batch::ExpandBatch;
 pub use flatten::Flatten;
+pub use gem_pool::GemPool;
 pub use global_avg_pool::GlobalAvgPool;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
@@ -121,8 +125,10 @@ families!(
     ChannelShuffle,
     Concat,
     Conv,
+    Dropout,
     ExpandBatch,
     Flatten,
+    GemPool,
     GlobalAvgPool,
     LayerNorm,
     Linear,

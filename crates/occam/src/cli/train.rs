@@ -6,7 +6,8 @@ use occam_train::{Resume, RunOptions, Runner};
 use serde_json::json;
 
 use super::Outcome;
-use super::common::{ConfigArgs, DeviceArgs};
+use super::common::{AmpArgs, ConfigArgs, DeviceArgs};
+use super::dry_run;
 use crate::console;
 
 /// Train what a config describes
@@ -14,7 +15,8 @@ use crate::console;
 #[command(after_help = "Examples:\n  \
     occam train configs/fashion_mnist/resnet20.py\n  \
     occam train configs/fashion_mnist/resnet20.py --work-dir w --cfg-options train_cfg.max_epochs=1\n  \
-    occam train configs/fashion_mnist/resnet20.py --work-dir w --resume\n\n\
+    occam train configs/fashion_mnist/resnet20.py --work-dir w --resume\n  \
+    occam train configs/resnet/resnet50_8xb32_in1k.py --dry-run\n\n\
     The work directory holds the resolved config, log.jsonl, tensorboard/, and checkpoints.")]
 pub struct Args {
     #[command(flatten)]
@@ -28,15 +30,23 @@ pub struct Args {
     /// Seed instead of the config's
     #[arg(long)]
     seed: Option<u64>,
+    /// Try the config without its data: two iterations and a validation on synthetic images, and what a run would take
+    #[arg(long, conflicts_with = "resume")]
+    dry_run: bool,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    amp: AmpArgs,
 }
 
 impl Args {
     pub fn run(self, json: bool) -> Outcome {
-        let config = self.config.load()?;
+        let mut config = self.config.load()?;
+        if let Some(wrapper) = config.as_dict_mut().and_then(|dict| dict.get_mut("optim_wrapper")) {
+            self.amp.apply(wrapper)?;
+        }
         let registry = occam::registry();
-        let loader = self.config.loader();
+        let loader = self.config.loader()?;
         let work_dir = self.config.work_dir(self.work_dir.as_deref(), &config);
         let resume = match self.resume.as_deref() {
             None => Resume::No,
@@ -52,6 +62,9 @@ impl Args {
             resume,
             reporter: console::reporter(json),
         };
+        if self.dry_run {
+            return dry_run::run(&config, options, json);
+        }
         let metrics = Runner::from_config(&config, options)?.train()?;
         if json {
             console::print_json(&json!({ "event": "result", "work_dir": work_dir, "metrics": metrics }));

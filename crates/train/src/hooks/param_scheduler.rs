@@ -1,4 +1,4 @@
-//! Moves the learning-rate schedules on.
+//! Moves the schedules on.
 
 use occam_config::{Error, Registry, Value};
 use serde::Deserialize;

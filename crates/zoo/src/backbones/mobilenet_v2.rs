@@ -7,8 +7,10 @@ use serde::Deserialize;
 
 use super::Backbone;
 use super::res_block::square;
+use super::resnet::frozen_stages;
 use crate::conv_module::{ActCfg, ConvModule};
 use crate::error::refuse;
+use crate::init_cfg::{InitCfg, Rules};
 use crate::net::unsupported;
 use crate::width::make_divisible;
 use crate::{Net, NormCfg, Result};
@@ -33,7 +35,7 @@ struct Config {
     #[serde(default, rename = "with_cp")]
     _with_cp: bool,
     #[serde(default)]
-    init_cfg: Option<Value>,
+    init_cfg: InitCfg,
 }
 
 fn one() -> f64 {
@@ -58,13 +60,17 @@ fn batch_norm() -> Option<NormCfg> {
 /// | `out_indices` | (7,) | stages whose features are returned; the last one, 7, is the 1x1 convolution to 1280 channels |
 /// | `norm_cfg` | `dict(type='BN')` | or None: convolutions have biases then |
 /// | `act_cfg` | `dict(type='ReLU6')` | or another activation, or None |
+/// | `frozen_stages` | -1 | from 0 on `conv1` does not learn (its statistics move on), and layers up to this one neither learn nor update statistics |
+/// | `norm_eval` | False | norm layers use and keep their running statistics in training |
+/// | `init_cfg` | `Kaiming` for convolutions, `Constant` 1 for norms | `conv1` and `conv2` keep these in any case |
 ///
-/// `with_cp` is accepted and has no effect on results. Not supported: `frozen_stages`, `norm_eval`, `conv_cfg`,
-/// `init_cfg`.
+/// `with_cp` is accepted and has no effect on results. Not supported: `conv_cfg`.
 ///
 /// Parameters take mmcls' names: `conv1.conv`, `layer1.0.conv.0.conv`, .., `conv2.bn`.
 pub struct MobileNetV2 {
     config: Config,
+    rules: Rules,
+    frozen_stages: Option<usize>,
 }
 
 /// Inner over outer width, width, number of blocks and stride of each stage.
@@ -87,14 +93,12 @@ fn parse(value: &Value) -> Result<MobileNetV2> {
         return refuse("out_indices must name stages from 0 to 7");
     }
     unsupported("conv_cfg", &config.conv_cfg)?;
-    unsupported("init_cfg", &config.init_cfg)?;
     if let Some(norm) = &config.norm_cfg {
         norm.check()?;
     }
-    if config.frozen_stages >= 0 || config.norm_eval {
-        return refuse("frozen_stages and norm_eval are not supported");
-    }
-    Ok(MobileNetV2 { config })
+    let frozen_stages = frozen_stages(config.frozen_stages, STAGES.len())?;
+    let rules = config.init_cfg.rules(Rules::backbone)?;
+    Ok(MobileNetV2 { config, rules, frozen_stages })
 }
 
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
@@ -128,39 +132,51 @@ fn block(
     Ok(y)
 }
 
-impl Backbone for MobileNetV2 {
-    fn in_channels(&self) -> usize {
-        3
-    }
-
-    fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+impl MobileNetV2 {
+    fn layers(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
         let c = &self.config;
         let module = ConvModule::new(c.norm_cfg.as_ref(), c.act_cfg.as_ref());
         let mut features = Vec::new();
-        let mut y =
-            module.build(net, "conv1", x, [make_divisible(32.0 * c.widen_factor, 8), 3], square(2, 1, 1))?;
+        let stem = [make_divisible(32.0 * c.widen_factor, 8), 3];
+        // The original's modules of a convolution fill themselves, after their parents.
+        let mut y = net.fixed(self.frozen_stages.is_some(), |net| {
+            net.settled(|net| module.build(net, "conv1", x, stem, square(2, 1, 1)))
+        })?;
         for (i, [expansion, width, count, stride]) in STAGES.into_iter().enumerate() {
             let out = make_divisible(width as f64 * c.widen_factor, 8);
             let from = y;
-            y = net.layer(&format!("layer{}", i + 1), &[from], |net| {
-                let mut y = from;
-                for j in 0..count {
-                    let x = y;
-                    let stride = if j == 0 { stride } else { 1 };
-                    y =
-                        net.layer(&j.to_string(), &[x], |net| block(net, module, x, out, stride, expansion))?;
-                }
-                Ok(y)
+            y = net.frozen(self.frozen_stages.is_some_and(|n| i < n), |net| {
+                net.layer(&format!("layer{}", i + 1), &[from], |net| {
+                    let mut y = from;
+                    for j in 0..count {
+                        let x = y;
+                        let stride = if j == 0 { stride } else { 1 };
+                        y = net.layer(&j.to_string(), &[x], |net| {
+                            block(net, module, x, out, stride, expansion)
+                        })?;
+                    }
+                    Ok(y)
+                })
             })?;
             if c.out_indices.contains(&i) {
                 features.push(y);
             }
         }
         let out = (1280.0 * c.widen_factor.max(1.0)) as usize;
-        let y = module.build(net, "conv2", y, [out, 1], square(1, 0, 1))?;
+        let y = net.settled(|net| module.build(net, "conv2", y, [out, 1], square(1, 0, 1)))?;
         if c.out_indices.contains(&STAGES.len()) {
             features.push(y);
         }
         Ok(features)
+    }
+}
+
+impl Backbone for MobileNetV2 {
+    fn in_channels(&self) -> usize {
+        3
+    }
+
+    fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+        net.ruled(&self.rules, |net| net.norm_eval(self.config.norm_eval, |net| self.layers(net, x)))
     }
 }

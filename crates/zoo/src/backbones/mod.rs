@@ -11,6 +11,7 @@ mod shufflenet_v1;
 mod shufflenet_v2;
 mod vgg;
 mod vision_transformer;
+mod wide_resnet;
 
 pub use densenet::DenseNet;
 pub use efficientnet::EfficientNet;
@@ -21,6 +22,7 @@ pub use shufflenet_v1::ShuffleNetV1;
 pub use shufflenet_v2::ShuffleNetV2;
 pub use vgg::Vgg;
 pub use vision_transformer::VisionTransformer;
+pub use wide_resnet::WideResNet;
 
 use occam_config::{Build, Registry};
 use occam_graph::ValueId;
@@ -50,12 +52,16 @@ const TABLE: &[(&str, Build<dyn Backbone>)] = &[
     ("EfficientNet", efficientnet::build),
     ("MobileNetV2", mobilenet_v2::build),
     ("MobileNetV3", mobilenet_v3::build),
+    ("ResNeXt", resnet::build_next),
     ("ResNet", resnet::build),
+    ("ResNetV1c", resnet::build_v1c),
+    ("ResNetV1d", resnet::build_v1d),
     ("ResNet_CIFAR", resnet::build_cifar),
     ("ShuffleNetV1", shufflenet_v1::build),
     ("ShuffleNetV2", shufflenet_v2::build),
     ("VGG", vgg::build),
     ("VisionTransformer", vision_transformer::build),
+    ("WideResNet", wide_resnet::build),
 ];
 
 pub(crate) fn register(registry: &mut Registry) {

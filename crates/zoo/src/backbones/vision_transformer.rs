@@ -1,15 +1,15 @@
 //! Vision transformers.
 
 use occam_config::{Registry, Value};
-use occam_graph::ops::{Binary, Concat, ExpandBatch, Flatten, GlobalAvgPool, Transpose, Unflatten};
+use occam_graph::ops::{Binary, Concat, DropUnit, ExpandBatch, Flatten, GlobalAvgPool, Transpose, Unflatten};
 use occam_graph::{Role, ValueId};
 use serde::Deserialize;
 
 use super::Backbone;
+use super::resnet::frozen_stages;
 use crate::arch::{OutIndices, arch, named};
-use crate::drop::{Drop, drop};
 use crate::error::refuse;
-use crate::net::unsupported;
+use crate::init_cfg::{InitCfg, Rules};
 use crate::transformer::{
     EncoderLayer, LayerCfg, LayerNormCfg, Pair, PatchCfg, PatchEmbed, token, tokens_from,
 };
@@ -55,7 +55,7 @@ struct Config {
     #[serde(default)]
     pre_norm: bool,
     #[serde(default)]
-    init_cfg: Option<Value>,
+    init_cfg: InitCfg,
 }
 
 fn image() -> Pair {
@@ -122,22 +122,29 @@ impl Default for LayerCfgs {
 /// | `patch_cfg` | `dict()` | `kernel_size`, `stride`, `padding`, `dilation`, `bias`, `norm_cfg` of the patches |
 /// | `layer_cfgs` | `dict()` | for all layers or for each: `num_heads`, `feedforward_channels`, `num_fcs`, `qkv_bias`, `act_cfg`, `norm_cfg`, .. |
 /// | `pre_norm` | False | whether a norm layer, `pre_norm`, comes before the layers |
+/// | `drop_rate` | 0 | share of the elements that are left out in training, after positions, attention and the linear layers |
+/// | `drop_path_rate` | 0 | share of samples that skip the last layer in training; grows evenly from 0 over the layers |
+/// | `frozen_stages` | -1 | so many layers, and the embedding before them, neither learn nor leave out |
+/// | `init_cfg` | None | rules for the convolution, the norm layers, and the linear ones of the attention |
 ///
 /// Returns for every one of `out_indices` the patches, `[N, C, rows, columns]`, and where `output_cls_token` is set the
 /// class token and the distillation token, `[N, C]` each. Images have the size `img_size`: the learned positions are not
-/// resized to others, so `interpolate_mode` has no effect. Not supported: `drop_rate`, `drop_path_rate` and their like in
-/// `layer_cfgs`, `frozen_stages`, `init_cfg`.
+/// resized to others, so `interpolate_mode` has no effect.
 ///
-/// Learned tokens and positions are first normal with deviation 0.02, the class token 0. Parameters take mmcls' names:
+/// The distillation token and positions are first normal with deviation 0.02, the class token 0, the layers behind the
+/// attention as Xavier's rule says. Parameters take mmcls' names:
 /// `cls_token`, `pos_embed`, `dist_token`, `patch_embed.projection`, `layers.0.attn.qkv`, `layers.0.ffn.layers.0.0`, .. The
 /// original builds the `pre_norm` of `DistilledVisionTransformer` and leaves it out of the computation; here it is part of
 /// it.
 pub struct VisionTransformer {
     config: Config,
+    rules: Rules,
     arch: Arch,
     patches: PatchEmbed,
     layer_cfgs: Vec<LayerCfg>,
     out_indices: Vec<usize>,
+    /// Layers that do not learn; the embedding does not either where there are any.
+    frozen_stages: usize,
     distilled: bool,
 }
 
@@ -210,12 +217,11 @@ fn parse(value: &Value, distilled: bool) -> Result<Box<dyn Backbone>> {
         !config.pre_norm,
         &config.patch_cfg,
     )?;
-    unsupported("init_cfg", &config.init_cfg)?;
-    config.norm_cfg.check()?;
-    if config.frozen_stages > 0 {
-        return refuse("frozen_stages is not supported");
-    }
-    Ok(Box::new(VisionTransformer { config, arch, patches, layer_cfgs, out_indices, distilled }))
+    let frozen_stages = frozen_stages(config.frozen_stages, arch.num_layers)?.unwrap_or(0);
+    let rules = config.init_cfg.rules(Rules::none)?;
+    let network =
+        VisionTransformer { config, rules, arch, patches, layer_cfgs, out_indices, frozen_stages, distilled };
+    Ok(Box::new(network))
 }
 
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
@@ -235,17 +241,22 @@ impl VisionTransformer {
     /// The learned tokens and the patches, each with its position.
     fn embed(&self, net: &mut Net, x: ValueId) -> Result<ValueId> {
         let width = self.arch.embed_dims;
-        let learned = Init::Normal { std: 0.02 };
+        let learned = Init::TruncNormal { mean: 0.0, std: 0.02, bounds: [-2.0, 2.0] };
         // In the original's order, in which positions come before the distillation token.
-        let class = net.parameter("cls_token", &[1, 1, width], Role::Weight, Init::Constant(0.0))?;
         let count = self.patches.places.iter().product::<usize>().saturating_add(self.tokens().len());
-        let positions = net.parameter("pos_embed", &[1, count, width], Role::Weight, learned)?;
+        let frozen = self.frozen_stages > 0;
+        let [class, positions] = net.fixed(frozen, |net| {
+            Ok([
+                net.parameter("cls_token", &[1, 1, width], Role::Weight, Init::Constant(0.0))?,
+                net.parameter("pos_embed", &[1, count, width], Role::Weight, learned)?,
+            ])
+        })?;
         let mut tokens = vec![("cls_token", class)];
         if self.distilled {
             let token = net.parameter("dist_token", &[1, 1, width], Role::Weight, learned)?;
             tokens.push(("dist_token", token));
         }
-        let patches = self.patches.build(net, x)?;
+        let patches = net.frozen(frozen, |net| self.patches.build(net, x))?;
         let mut all = Vec::new();
         for (name, token) in tokens {
             all.push(net.op(&format!("{name}.expand"), ExpandBatch, &[token, patches])?);
@@ -253,7 +264,8 @@ impl VisionTransformer {
         all.push(patches);
         let y = net.op("concat", Concat { axis: 1 }, &all)?;
         let y = net.op("add_pos_embed", Binary::Add, &[y, positions])?;
-        drop(net, "drop_after_pos", y, Drop::Elements, self.config.drop_rate)
+        let rate = self.config.drop_rate;
+        net.frozen(frozen, |net| net.dropout("drop_after_pos", y, rate, DropUnit::Element))
     }
 
     /// What is returned of the features after a layer.
@@ -289,6 +301,12 @@ impl Backbone for VisionTransformer {
     }
 
     fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+        net.ruled(&self.rules, |net| self.layers(net, x))
+    }
+}
+
+impl VisionTransformer {
+    fn layers(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
         let c = &self.config;
         let mut y = self.embed(net, x)?;
         if c.pre_norm {
@@ -310,9 +328,11 @@ impl Backbone for VisionTransformer {
                 norm: c.norm_cfg.clone(),
             };
             let from = y;
-            y = net.layer(&format!("layers.{i}"), &[from], |net| layer.build(net, from, cfg))?;
+            y = net.frozen(i < self.frozen_stages, |net| {
+                net.layer(&format!("layers.{i}"), &[from], |net| layer.build(net, from, cfg))
+            })?;
             if i == last && c.final_norm {
-                y = c.norm_cfg.build(net, "ln1", y)?;
+                y = net.frozen(self.frozen_stages > last, |net| c.norm_cfg.build(net, "ln1", y))?;
             }
             if self.out_indices.contains(&i) {
                 features.extend(self.features(net, &format!("out.{i}"), y)?);

@@ -6,11 +6,11 @@ use occam_graph::ops::{Activation, Binary, Scale};
 use serde::Deserialize;
 
 use super::Head;
-use super::linear_cls::{ClsTask, TopK, top_one};
+use super::cls::{ClsTask, TopK};
 use crate::conv_module::ActCfg;
 use crate::error::refuse;
-use crate::net::unsupported;
-use crate::transformer::linear;
+use crate::init_cfg::{InitCfg, Rules};
+use crate::transformer::{linear, settled_linear};
 use crate::{Init, Net, Result, Task};
 
 #[derive(Debug, Clone, Deserialize)]
@@ -24,12 +24,12 @@ struct Config {
     act_cfg: ActCfg,
     #[serde(default)]
     loss: Option<Value>,
-    #[serde(default = "top_one")]
+    #[serde(default)]
     topk: TopK,
     #[serde(default)]
     cal_acc: bool,
     #[serde(default)]
-    init_cfg: Option<Value>,
+    init_cfg: InitCfg,
 }
 
 fn tanh() -> ActCfg {
@@ -45,25 +45,25 @@ fn tanh() -> ActCfg {
 /// | `hidden_dim` | None | size of a layer before, `layers.pre_logits`, which all tokens share |
 /// | `act_cfg` | `dict(type='Tanh')` | follows that layer |
 /// | `loss`, `topk`, `cal_acc` | | as those of `LinearClsHead` |
+/// | `init_cfg` | `Constant` 0 for linear layers | `pre_logits` is first normal with deviation 1 / √in_channels in any case |
 ///
-/// `layers.head` and `layers.head_dist` give the scores; their weights and all biases are first 0, the weights of
-/// `pre_logits` normal with deviation 1 / √in_channels. Takes what a vision transformer returns for the last of its
-/// `out_indices`. Not supported: `init_cfg`.
+/// `layers.head` and `layers.head_dist` give the scores. Takes what a vision transformer returns for the last of its
+/// `out_indices`.
 pub struct VisionTransformerClsHead {
     config: Config,
+    rules: Rules,
     distilled: bool,
     task: ClsTask,
 }
 
 fn parse(value: &Value, registry: &Registry, distilled: bool) -> Result<Box<dyn Head>, occam_config::Error> {
     let config: Config = value.parse()?;
-    unsupported("init_cfg", &config.init_cfg)?;
     if config.num_classes == 0 || config.in_channels == 0 || config.hidden_dim == Some(0) {
         return Err(occam_config::Error::new("sizes must be at least 1"));
     }
-    let task =
-        ClsTask::new(config.loss.as_ref(), &config.topk, config.cal_acc, config.num_classes, registry)?;
-    Ok(Box::new(VisionTransformerClsHead { config, distilled, task }))
+    let task = ClsTask::new(config.loss.as_ref(), &config.topk, config.cal_acc, registry)?;
+    let rules = config.init_cfg.rules(|| Rules::none().and_constant_linear(0.0))?;
+    Ok(Box::new(VisionTransformerClsHead { config, rules, distilled, task }))
 }
 
 pub(super) fn build(value: &Value, registry: &Registry) -> Result<Box<dyn Head>, occam_config::Error> {
@@ -80,14 +80,26 @@ pub(super) fn build_distilled(
 impl VisionTransformerClsHead {
     fn hidden(&self, net: &mut Net, token: ValueId) -> Result<ValueId> {
         let Some(width) = self.config.hidden_dim else { return Ok(token) };
-        let weight = Init::Normal { std: (1.0 / self.config.in_channels as f64).sqrt() };
-        let y = linear(net, "layers.pre_logits", token, width, weight, Some(Init::Constant(0.0)))?;
+        let std = (1.0 / self.config.in_channels as f64).sqrt();
+        let weight = Init::TruncNormal { mean: 0.0, std, bounds: [-2.0, 2.0] };
+        let inits = [weight, Init::Constant(0.0)];
+        let y = settled_linear(net, "layers.pre_logits", token, width, inits)?;
         net.layer("layers.act", &[y], |net| Ok(net.this(self.config.act_cfg.function(), &[y])?))
     }
 }
 
 impl Head for VisionTransformerClsHead {
     fn build(&self, net: &mut Net, features: &[ValueId]) -> Result<Vec<(String, ValueId)>> {
+        net.ruled(&self.rules, |net| self.scores(net, features))
+    }
+
+    fn into_task(self: Box<Self>) -> Box<dyn Task> {
+        Box::new(self.task)
+    }
+}
+
+impl VisionTransformerClsHead {
+    fn scores(&self, net: &mut Net, features: &[ValueId]) -> Result<Vec<(String, ValueId)>> {
         let names: &[&str] = if self.distilled { &["head", "head_dist"] } else { &["head"] };
         // Before the tokens come the patches.
         let tokens = features.len().checked_sub(names.len()).filter(|&patches| patches > 0);
@@ -101,10 +113,9 @@ impl Head for VisionTransformerClsHead {
             if fact.rank() != 2 || !fact.shape.get(1).is_some_and(|d| d.may_equal(&width.into())) {
                 return refuse(format!("in_channels={width} does not fit token {fact}"));
             }
-            let zero = Init::Constant(0.0);
             let y = self.hidden(net, token)?;
             let name = format!("layers.{name}");
-            scores.push(linear(net, &name, y, self.config.num_classes, zero, Some(zero))?);
+            scores.push(linear(net, &name, y, self.config.num_classes, true)?);
         }
         let y = match scores.as_slice() {
             [one] => *one,
@@ -115,9 +126,5 @@ impl Head for VisionTransformerClsHead {
             _ => return refuse("one or two learned tokens wanted"),
         };
         Ok(vec![("output".into(), y)])
-    }
-
-    fn into_task(self: Box<Self>) -> Box<dyn Task> {
-        Box::new(self.task)
     }
 }

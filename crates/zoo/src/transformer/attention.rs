@@ -1,12 +1,11 @@
 //! Attention between all tokens (Vaswani et al., 2017, arXiv:1706.03762).
 
 use occam_graph::ValueId;
-use occam_graph::ops::{Flatten, MatMul, Scale, Slice, Softmax, Transpose, Unflatten};
+use occam_graph::ops::{DropUnit, Flatten, MatMul, Scale, Slice, Softmax, Transpose, Unflatten};
 
 use super::{features, linear};
-use crate::drop::{Drop, drop};
 use crate::error::refuse;
-use crate::{Init, Net, Result};
+use crate::{Net, Result};
 
 /// mmcls' `MultiheadAttention`: `proj(softmax(q · kᵀ / √d) · v)`, head by head, with `q`, `k` and `v` side by side in what
 /// `qkv` gives.
@@ -30,22 +29,21 @@ impl Attention {
             return refuse(format!("embed_dims={width} cannot be split into num_heads={}", self.heads));
         }
         let each = width / self.heads;
-        let torch = Init::fan_in_uniform(width);
         net.layer("attn", &[x], |net| {
-            let qkv = linear(net, "qkv", x, width.saturating_mul(3), torch, self.qkv_bias.then_some(torch))?;
+            let qkv = linear(net, "qkv", x, width.saturating_mul(3), self.qkv_bias)?;
             let q = self.part(net, "q", qkv, 0, width)?;
             let k = self.part(net, "k", qkv, width, width)?;
             let v = self.part(net, "v", qkv, width.saturating_mul(2), width)?;
             let scores = net.op("scores", MatMul { transpose_b: true }, &[q, k])?;
             let scores = net.op("scaled", Scale { factor: 1.0 / (each as f64).sqrt() }, &[scores])?;
             let shares = net.op("softmax", Softmax { axis: 3 }, &[scores])?;
-            let shares = drop(net, "attn_drop", shares, Drop::Elements, self.score_drop)?;
+            let shares = net.dropout("attn_drop", shares, self.score_drop, DropUnit::Element)?;
             let y = net.op("mixed", MatMul { transpose_b: false }, &[shares, v])?;
             let y = net.op("tokens", Transpose { perm: vec![0, 2, 1, 3] }, &[y])?;
             let y = net.op("joined", Flatten { axis: 2 }, &[y])?;
-            let y = linear(net, "proj", y, width, torch, Some(torch))?;
-            let y = drop(net, "proj_drop", y, Drop::Elements, self.drop)?;
-            drop(net, "out_drop", y, Drop::Paths, self.drop_path)
+            let y = linear(net, "proj", y, width, true)?;
+            let y = net.dropout("proj_drop", y, self.drop, DropUnit::Element)?;
+            net.dropout("out_drop", y, self.drop_path, DropUnit::Sample)
         })
     }
 

@@ -60,7 +60,6 @@ impl EncoderLayer {
             drop,
             drop_path,
         };
-        norm.check()?;
         if feed_forward.width == 0 || feed_forward.count < 2 {
             return refuse("feedforward_channels must be at least 1, num_fcs at least 2");
         }

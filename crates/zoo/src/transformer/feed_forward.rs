@@ -1,10 +1,9 @@
 //! Layers that work on each token by itself.
 
 use occam_graph::ValueId;
-use occam_graph::ops::{Activation, Binary};
+use occam_graph::ops::{Activation, Binary, DropUnit};
 
-use super::{features, linear};
-use crate::drop::{Drop, drop};
+use super::{features, settled_linear};
 use crate::{Init, Net, Result};
 
 /// mmcv's `FFN`: `count` linear layers, all but the last to `width` features and with activation; the last leads back, and
@@ -27,16 +26,10 @@ impl FeedForward {
         let outer = features(net, x)?;
         let layer = |net: &mut Net, name: &str, x: ValueId, to: usize| {
             let from = features(net, x)?;
-            // Glorot and Bengio, 2010.
+            // Glorot and Bengio, 2010; mmcls' encoder layers fill these themselves.
             let bound = (6.0 / (from.saturating_add(to)).max(1) as f64).sqrt();
-            linear(
-                net,
-                name,
-                x,
-                to,
-                Init::Uniform { bounds: [-bound, bound] },
-                Some(Init::Normal { std: 1e-6 }),
-            )
+            let inits = [Init::Uniform { bounds: [-bound, bound] }, Init::Normal { std: 1e-6 }];
+            settled_linear(net, name, x, to, inits)
         };
         let last = self.count.saturating_sub(1);
         net.layer("ffn", &[x, shortcut], |net| {
@@ -47,13 +40,13 @@ impl FeedForward {
                     y = net.layer(&i.to_string(), &[from], |net| {
                         let y = layer(net, "0", from, self.width)?;
                         let y = net.layer("1", &[y], |net| Ok(net.this(self.act, &[y])?))?;
-                        drop(net, "2", y, Drop::Elements, self.drop)
+                        net.dropout("2", y, self.drop, DropUnit::Element)
                     })?;
                 }
                 let y = layer(net, &last.to_string(), y, outer)?;
-                drop(net, &(last + 1).to_string(), y, Drop::Elements, self.drop)
+                net.dropout(&(last + 1).to_string(), y, self.drop, DropUnit::Element)
             })?;
-            let y = drop(net, "dropout_layer", y, Drop::Paths, self.drop_path)?;
+            let y = net.dropout("dropout_layer", y, self.drop_path, DropUnit::Sample)?;
             Ok(net.op("add", Binary::Add, &[shortcut, y])?)
         })
     }

@@ -5,7 +5,6 @@ use occam_graph::{Role, ValueId};
 use serde::Deserialize;
 
 use super::features;
-use crate::error::refuse;
 use crate::{Init, Net, Result};
 
 /// `norm_cfg` of transformers.
@@ -13,8 +12,9 @@ use crate::{Init, Net, Result};
 #[serde(deny_unknown_fields)]
 pub(crate) struct LayerNormCfg {
     #[serde(rename = "type")]
-    kind: Kind,
+    _kind: Kind,
     #[serde(default = "yes")]
+    /// Whether its weight and bias learn.
     requires_grad: bool,
     /// Added to the variance.
     #[serde(default = "small")]
@@ -37,16 +37,7 @@ fn small() -> f64 {
 impl LayerNormCfg {
     /// `dict(type='LN', eps=..)`
     pub fn with_eps(eps: f64) -> Self {
-        Self { kind: Kind::LayerNorm, requires_grad: true, eps }
-    }
-
-    /// Refuses what does not exist here.
-    ///
-    /// # Errors
-    /// It should not learn.
-    pub fn check(&self) -> Result<()> {
-        let Kind::LayerNorm = self.kind;
-        if self.requires_grad { Ok(()) } else { refuse("norm_cfg: `requires_grad=False` is not supported") }
+        Self { _kind: Kind::LayerNorm, requires_grad: true, eps }
     }
 
     /// Adds the module `name`.
@@ -56,8 +47,13 @@ impl LayerNormCfg {
     pub fn build(&self, net: &mut Net, name: &str, x: ValueId) -> Result<ValueId> {
         let features = [features(net, x)?];
         net.layer(name, &[x], |net| {
-            let weight = net.parameter("weight", &features, Role::Weight, Init::Constant(1.0))?;
-            let bias = net.parameter("bias", &features, Role::Weight, Init::Constant(0.0))?;
+            let [weight, bias] = net.fixed(!self.requires_grad, |net| {
+                Ok([
+                    net.parameter("weight", &features, Role::Weight, Init::Constant(1.0))?,
+                    net.parameter("bias", &features, Role::Weight, Init::Constant(0.0))?,
+                ])
+            })?;
+            net.note_layer(&["LayerNorm", "Module"], &features, true);
             Ok(net.this(LayerNorm { eps: self.eps }, &[x, weight, bias])?)
         })
     }

@@ -24,23 +24,46 @@ fn features(net: &Net, x: ValueId) -> Result<usize> {
     }
 }
 
-/// `nn.Linear` to `to` features, filled by `weight` and, where it has a bias, by `bias`.
-pub(crate) fn linear(
+/// `nn.Linear` to `to` features; its first values are PyTorch's own where no `init_cfg` rules.
+pub(crate) fn linear(net: &mut Net, name: &str, x: ValueId, to: usize, biased: bool) -> Result<ValueId> {
+    let own = torch_default(features(net, x)?);
+    filled(net, name, x, to, [own, own], biased)
+}
+
+/// `nn.Linear` with bias to `to` features, weight and bias filled by these two, whatever an `init_cfg` says.
+pub(crate) fn settled_linear(
     net: &mut Net,
     name: &str,
     x: ValueId,
     to: usize,
-    weight: Init,
-    bias: Option<Init>,
+    inits: [Init; 2],
+) -> Result<ValueId> {
+    net.settled(|net| filled(net, name, x, to, inits, true))
+}
+
+fn filled(
+    net: &mut Net,
+    name: &str,
+    x: ValueId,
+    to: usize,
+    [weight, bias]: [Init; 2],
+    biased: bool,
 ) -> Result<ValueId> {
     let from = features(net, x)?;
     net.layer(name, &[x], |net| {
         let mut inputs = vec![x, net.parameter("weight", &[to, from], Role::Weight, weight)?];
-        if let Some(bias) = bias {
+        if biased {
             inputs.push(net.parameter("bias", &[to], Role::Weight, bias)?);
         }
+        net.note_layer(&["Linear", "Module"], &[to, from], biased);
         Ok(net.this(Linear, &inputs)?)
     })
+}
+
+/// Uniform in ±1 / √fan_in.
+fn torch_default(fan_in: usize) -> Init {
+    let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
+    Init::Uniform { bounds: [-bound, bound] }
 }
 
 /// Tokens from `start` on.

@@ -4,9 +4,9 @@ use occam_graph::ops::{AdaptivePad, Conv, Flatten, OpFamily, Transpose};
 use occam_graph::{Fact, Role, ValueId};
 use serde::Deserialize;
 
-use super::LayerNormCfg;
+use super::{LayerNormCfg, torch_default};
 use crate::error::refuse;
-use crate::{Init, Net, Result};
+use crate::{Net, Result};
 
 /// One size for both axes, or one for each.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -90,9 +90,6 @@ impl PatchEmbed {
                 [pad.padding(0, image[0])?, pad.padding(1, image[1])?]
             }
         };
-        if let Some(norm) = &cfg.norm_cfg {
-            norm.check()?;
-        }
         let conv = Conv { stride, padding, dilation, groups: 1 };
         let facts = [
             &Fact::f32([&[1, channels[0]], &image[..]].concat()),
@@ -121,11 +118,12 @@ impl PatchEmbed {
         net.layer("patch_embed", &[x], |net| {
             let y = net.layer("projection", &[x], |net| {
                 let ([from, to], [kh, kw]) = (self.channels, self.kernel);
-                let init = Init::fan_in_uniform(from.saturating_mul(kh).saturating_mul(kw));
+                let init = torch_default(from.saturating_mul(kh).saturating_mul(kw));
                 let mut inputs = vec![x, net.parameter("weight", &[to, from, kh, kw], Role::Weight, init)?];
                 if self.bias {
                     inputs.push(net.parameter("bias", &[to], Role::Weight, init)?);
                 }
+                net.note_layer(&["Conv2d", "_ConvNd"], &[to, from, kh, kw], self.bias);
                 Ok(net.this(self.conv, &inputs)?)
             })?;
             let y = net.op("flatten", Flatten { axis: 2 }, &[y])?;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use occam_config::{Loader, Registry, Value};
-use occam_data::DataSample;
-use occam_engine::{Device, Executor, Mode, Params, Request, Tensor, collect};
+use occam_data::streams::Draw;
+use occam_data::{DataSample, Seed};
+use occam_engine::{Device, Executor, Mode, Noise, Params, Request, Tensor, collect};
 use occam_testing::{Golden, assert_close, fill, labels, unit, values, weights};
 use occam_zoo::{Architecture, Backbone, Net, Returned, Sites, TaskModel};
 
@@ -40,7 +41,11 @@ pub fn parsed(text: &str) -> TaskModel {
 
 /// Names and shapes of the original's state dict, without batch counters.
 pub fn state_dict(golden: &Golden) -> Vec<(String, Vec<usize>)> {
-    let rows = golden.json("state_dict");
+    named_shapes(&golden.json("state_dict"))
+}
+
+/// Rows of name and shape, without batch counters.
+pub fn named_shapes(rows: &serde_json::Value) -> Vec<(String, Vec<usize>)> {
     let row = |row: &serde_json::Value| (row[0].as_str().unwrap().to_owned(), sizes(&row[1]));
     rows.as_array().unwrap().iter().map(row).filter(|(k, _)| !k.ends_with("num_batches_tracked")).collect()
 }
@@ -56,17 +61,21 @@ pub struct Step {
 
 /// Runs a model whose state dict must be the golden's, in whatever order.
 pub fn step(model: TaskModel, golden: &Golden) -> Step {
+    step_on(model, &state_dict(golden), &input_shape(&golden.json("input")))
+}
+
+/// Runs a model whose state dict must be `state`, in whatever order, on images of that shape.
+pub fn step_on(model: TaskModel, state: &[(String, Vec<usize>)], shape: &[usize]) -> Step {
     let mut found: Vec<(String, Vec<usize>)> =
         model.graph.params().map(|(_, v)| (v.name.clone(), v.fact.known_shape().unwrap())).collect();
-    let mut wanted = state_dict(golden);
+    let mut state = state.to_vec();
     found.sort();
-    wanted.sort();
-    assert_eq!(found, wanted, "state dict");
+    state.sort();
+    assert_eq!(found, state, "state dict");
 
     let cpu = Device::cpu();
     let params = Params::new(&model.graph, &weights(&model.graph), &cpu).unwrap();
-    let shape = input_shape(&golden.json("input"));
-    let input = Tensor::from_array(&fill("input", &shape, -2.0, 2.0), &cpu).unwrap();
+    let input = Tensor::from_array(&fill("input", shape, -2.0, 2.0), &cpu).unwrap();
     let samples: Vec<DataSample> = labels("label", shape[0], 10)
         .into_iter()
         .map(|l| DataSample { gt_label: vec![l], ..DataSample::default() })
@@ -116,6 +125,21 @@ pub fn features(config: &Value, shape: &[usize]) -> (Vec<Tensor>, u64) {
     let input = Tensor::from_array(&fill("input", shape, -2.0, 2.0), &Device::cpu()).unwrap();
     let executor = Executor::new(Arc::new(graph)).unwrap();
     (executor.run(&params.constants(), &[input], &Request::default()).unwrap().outputs, count)
+}
+
+#[derive(Debug)]
+struct StepNoise(u64);
+
+impl Noise for StepNoise {
+    fn uniform(&self, node: &str, out: &mut [f32]) {
+        let mut stream = Seed(7).stream(node, &[self.0]);
+        out.fill_with(|| stream.uniform_f32());
+    }
+}
+
+/// What dropout draws from in the step of that number.
+pub fn noise(step: u64) -> Arc<dyn Noise> {
+    Arc::new(StepNoise(step))
 }
 
 /// Logits, loss, every gradient, running statistics after one step. What each parameter has lies one after the other,

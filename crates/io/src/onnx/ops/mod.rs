@@ -9,8 +9,10 @@ mod binary;
 mod channel_shuffle;
 mod concat;
 mod conv;
+mod dropout;
 mod expand_batch;
 mod flatten;
+mod gem_pool;
 mod global_avg_pool;
 mod layer_norm;
 mod linear;
@@ -43,8 +45,10 @@ pub(super) fn form(op: &Op) -> &dyn OnnxForm {
         Op::ChannelShuffle(op) => op,
         Op::Concat(op) => op,
         Op::Conv(op) => op,
+        Op::Dropout(op) => op,
         Op::ExpandBatch(op) => op,
         Op::Flatten(op) => op,
+        Op::GemPool(op) => op,
         Op::GlobalAvgPool(op) => op,
         Op::LayerNorm(op) => op,
         Op::Linear(op) => op,

@@ -1,0 +1,28 @@
+//! A constant factor for a while.
+
+use occam_engine::schedule::{Constant, Length, Schedule};
+
+use super::{ParamScheduler, config};
+use crate::Result;
+use crate::error::refuse;
+
+config! {
+    /// `ConstantLR`; see [`Constant`].
+    Config {
+        /// Factor, in (0, 1].
+        factor: f64 = 1.0 / 3.0,
+    }
+}
+
+impl ParamScheduler for Config {
+    fn build(&self, length: Length) -> Result<Schedule> {
+        if !(self.factor > 0.0 && self.factor <= 1.0) {
+            return refuse("`factor` must be in (0, 1]");
+        }
+        let (span, _) = self.window().resolve(length)?;
+        Ok(self.schedule(
+            Constant { factor: self.factor, total: (span.end - span.begin).saturating_sub(1) },
+            span,
+        ))
+    }
+}
