@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Goldens of MobileNetV3, DenseNet, ShuffleNetV1 and EfficientNet, from mmcls itself, in float64; and the
-size of every architecture that a family knows by name.
+"""Goldens of MobileNetV3, DenseNet, ShuffleNetV1, EfficientNet and vision transformers, from mmcls itself, in float64; and
+the size of every architecture that a family knows by name.
 
     python tools/golden/architectures.py [NAME ..]
 
@@ -36,7 +36,18 @@ def pooled(backbone, features):
                 head=linear(features))
 
 
+def tokens(backbone, head, features, **keys):
+    return dict(type="ImageClassifier", backbone=backbone, neck=None,
+                head=dict(linear(features), type=head, **keys))
+
+
+TINY = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=40)
+
 CLASSIFIERS = {
+    "vision_transformer": (tokens(dict(type="VisionTransformer", arch=TINY, img_size=40, patch_size=8),
+                                  "VisionTransformerClsHead", 24, hidden_dim=16), [4, 3, 40, 40]),
+    "deit": (tokens(dict(type="DistilledVisionTransformer", arch=TINY, img_size=(36, 24), patch_size=8),
+                    "DeiTClsHead", 24), [4, 3, 36, 24]),
     "mobilenet_v3": (pooled(dict(type="MobileNetV3", arch="small_050"), 288), [4, 3, 56, 56]),
     # With a smaller eps the first norm layer's factor has next to no gradient: norm layers follow it everywhere.
     "densenet": (pooled(dict(type="DenseNet", arch=dict(growth_rate=8, depths=[2, 3, 2], init_channels=12),
@@ -63,11 +74,24 @@ VARIANTS = {
                                    act_cfg=dict(type="GELU")), [1, 3, 33, 32]),
     "efficientnet_em": (dict(type="EfficientNet", arch="em", act_cfg=dict(type="ReLU"), out_indices=(1, 6)),
                         [1, 3, 29, 32]),
+    "vit_stages": (dict(type="VisionTransformer", arch=dict(TINY, num_layers=3), img_size=(33, 21), patch_size=(8, 7),
+                        out_indices=[0, 2], qkv_bias=False, final_norm=False, norm_cfg=dict(type="LN"),
+                        layer_cfgs=dict(act_cfg=dict(type="GELU", approximate="tanh"), num_fcs=3)), [2, 3, 33, 21]),
+    "vit_average": (dict(type="VisionTransformer", arch=TINY, img_size=24, patch_size=8, with_cls_token=False,
+                         output_cls_token=False, avg_token=True, pre_norm=True, in_channels=1,
+                         patch_cfg=dict(stride=5, padding=2, norm_cfg=dict(type="LN"))), [2, 1, 24, 24]),
+    "vit_maps": (dict(type="VisionTransformer", arch=TINY, img_size=24, patch_size=8, output_cls_token=False,
+                      layer_cfgs=[dict(num_heads=2), dict(feedforward_channels=8, norm_cfg=dict(type="LN", eps=0.1))],
+                      patch_cfg=dict(padding="same", kernel_size=9)), [2, 3, 24, 24]),
+    "deit_stages": (dict(type="DistilledVisionTransformer", arch=TINY, img_size=32, patch_size=16,
+                         out_indices=[0, 1]), [2, 3, 32, 32]),
 }
 
 ARCHS = {
     "MobileNetV3": ["small", "small_075", "small_050", "large"],
     "DenseNet": ["121", "161", "169", "201"],
+    "VisionTransformer": ["small", "base", "large", "huge", "eva-giant", "deit-tiny", "deit-small", "DeiT-B"],
+    "DistilledVisionTransformer": ["deit-tiny", "deit-small", "deit-base"],
     "EfficientNet": ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "l2", "es", "em", "el"],
 }
 

@@ -60,14 +60,6 @@ impl Inits {
     }
 }
 
-impl Init {
-    /// Uniform in ±1 / √fan_in: the first values of PyTorch's own convolutions and linear layers, weights and biases.
-    pub fn fan_in_uniform(fan_in: usize) -> Self {
-        let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
-        Init::Uniform { bounds: [-bound, bound] }
-    }
-}
-
 /// Elements of all parameters together at most: 8 GiB of `f32`.
 const MOST: u64 = 1 << 31;
 

@@ -4,7 +4,6 @@ mod act_cfg;
 mod arch;
 mod backbones;
 mod conv_module;
-mod drop;
 mod error;
 mod heads;
 mod init;
@@ -16,16 +15,17 @@ mod net;
 mod padding;
 mod se_layer;
 mod task;
+mod transformer;
 mod width;
 
 pub use backbones::{
     Backbone, DenseNet, EfficientNet, MobileNetV2, MobileNetV3, ResNet, ShuffleNetV1, ShuffleNetV2, Vgg,
-    WideResNet,
+    VisionTransformer, WideResNet,
 };
 pub use error::{Error, Result};
 pub use heads::{
     ClsHead, ClsTask, Head, LinearClsHead, MultiLabelClsHead, MultiLabelLinearClsHead, MultiLabelTask,
-    StackedLinearClsHead,
+    StackedLinearClsHead, VisionTransformerClsHead,
 };
 pub use init::{Init, Inits, initialize};
 pub use losses::{AsymmetricLoss, ClsLoss, CrossEntropyLoss, FocalLoss, LabelSmoothLoss, Reduction};

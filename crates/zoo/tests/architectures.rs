@@ -1,5 +1,5 @@
-//! MobileNetV3, DenseNet, ShuffleNetV1 and EfficientNet against the original: same weights, same input. Made by
-//! `tools/golden/architectures.py`.
+//! MobileNetV3, DenseNet, ShuffleNetV1, EfficientNet and vision transformers against the original: same weights, same
+//! input. Made by `tools/golden/architectures.py`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -34,6 +34,16 @@ fn shufflenet_v1_is_the_originals() {
 #[test]
 fn efficientnet_is_the_originals() {
     check("efficientnet");
+}
+
+#[test]
+fn vision_transformer_is_the_originals() {
+    check("vision_transformer");
+}
+
+#[test]
+fn deit_is_the_originals() {
+    check("deit");
 }
 
 /// Options of the families: all features that are returned, and how many parameters there are.
@@ -96,6 +106,31 @@ fn image_sizes_stay_symbols() {
     assert_eq!(fact.to_string(), "f32[N, 3, H, W]");
 }
 
+const VIT: &str = "dict(type='ImageClassifier', backbone=dict(type='VisionTransformer', arch='deit-tiny', \
+                   img_size=(48, 64)), head=dict(type='VisionTransformerClsHead', num_classes=10, in_channels=192, \
+                   hidden_dim=100))";
+
+/// Positions are learned for one size of images; the graph says which.
+#[test]
+fn transformers_take_one_size() {
+    let graph = parsed(VIT).graph;
+    let fact = |v| graph.value(v).unwrap().fact.to_string();
+    assert_eq!(fact(graph.inputs()[0]), "f32[N, 3, 48, 64]");
+    assert_eq!(fact(graph.find("backbone.layers.3.attn.softmax").unwrap()), "f32[N, 3, 13, 13]");
+    assert_eq!(fact(graph.outputs()[0].1), "f32[N, 10]");
+}
+
+/// Multiply-accumulates of DeiT-Ti: 12 layers of `12 · C² · L + 2 · C · L²`, the patches and the head.
+#[test]
+fn attention_is_counted() {
+    let text = "dict(type='ImageClassifier', backbone=dict(type='VisionTransformer', arch='deit-tiny'), \
+                head=dict(type='VisionTransformerClsHead', num_classes=1000, in_channels=192))";
+    let (c, l) = (192u64, 197u64);
+    let wanted = 12 * (12 * c * c * l + 2 * c * l * l) + 196 * 768 * c + 1000 * c;
+    let cost = parsed(text).graph.cost(&[("N".to_owned(), 1)].into()).unwrap();
+    assert_eq!((cost.params, cost.total.macs), (5_717_416, wanted));
+}
+
 #[test]
 fn first_values_follow_the_original() {
     let deviation = |backbone: &str, channels: usize, key: &str| {
@@ -118,6 +153,23 @@ fn first_values_follow_the_original() {
         (shuffle, 960, "backbone.layers.1.0.g_conv_1x1_compress.conv.weight", 1.0 / 80.0),
         (shuffle, 960, "backbone.layers.1.0.g_conv_1x1_compress.bn.bias", 1e-4),
     ];
+    let vit = parsed(VIT);
+    let weights = initialize(&vit.graph, &vit.inits, Seed(0)).unwrap();
+    let cases_of_vit = [
+        ("backbone.cls_token", 0.0),
+        ("backbone.pos_embed", 0.02),
+        ("backbone.patch_embed.projection.weight", (1.0 / (3.0 * 768.0f64)).sqrt()),
+        ("backbone.layers.1.attn.qkv.bias", (1.0 / (3.0 * 192.0f64)).sqrt()),
+        ("backbone.layers.1.ffn.layers.1.weight", (2.0 / 960.0f64).sqrt()),
+        ("backbone.layers.1.ffn.layers.0.0.bias", 1e-6),
+        ("head.layers.pre_logits.weight", (1.0 / 192.0f64).sqrt()),
+        ("head.layers.head.weight", 0.0),
+    ];
+    for (key, wanted) in cases_of_vit {
+        let v = values(&weights[key]);
+        let found = (v.iter().map(|x| x * x).sum::<f64>() / v.len() as f64).sqrt();
+        assert!((found - wanted).abs() <= 0.06 * wanted, "{key}: {found} of {wanted}");
+    }
     for (backbone, channels, key, wanted) in cases {
         let found = deviation(backbone, channels, key);
         assert!((found - wanted).abs() <= 0.06 * wanted, "{key}: {found} of {wanted}");
@@ -137,13 +189,27 @@ fn what_is_not_supported_is_said() {
         ("dict(type='EfficientNet', arch='b9')", "b0, b1"),
         ("dict(type='EfficientNet', conv_cfg=dict(type='Conv3d'))", "Conv3d"),
         ("dict(type='EfficientNet', out_indices=(7,))", "out_indices"),
+        ("dict(type='VisionTransformer', arch='deit-smal')", "Did you mean `deit-small`"),
+        ("dict(type='VisionTransformer', arch=dict(embed_dims=8))", "num_layers"),
+        ("dict(type='VisionTransformer', with_cls_token=False)", "output_cls_token"),
+        ("dict(type='VisionTransformer', layer_cfgs=[dict()])", "12 layers"),
+        ("dict(type='VisionTransformer', norm_cfg=dict(type='BN'))", "BN"),
+        ("dict(type='VisionTransformer', img_size=8, patch_cfg=dict(padding=0))", "larger than"),
+        ("dict(type='VisionTransformer', frozen_stages=1)", "frozen_stages"),
     ];
     for (text, wanted) in cases {
         let value = Loader::new().load_str("model.py", &format!("model = {text}")).unwrap();
         let error = registry().build::<dyn Backbone>(value.get("model").unwrap()).err().unwrap();
         assert!(error.to_string().contains(wanted), "{error}");
     }
-    for text in ["dict(type='DenseNet', drop_rate=0.1)", "dict(type='EfficientNet', drop_path_rate=0.2)"] {
+    let dropping = [
+        "dict(type='DenseNet', drop_rate=0.1)",
+        "dict(type='EfficientNet', drop_path_rate=0.2)",
+        "dict(type='VisionTransformer', img_size=64, drop_rate=0.1)",
+        "dict(type='VisionTransformer', img_size=64, layer_cfgs=dict(attn_drop_rate=0.1))",
+        "dict(type='DistilledVisionTransformer', img_size=64, drop_path_rate=0.1)",
+    ];
+    for text in dropping {
         let value = Loader::new().load_str("model.py", &format!("model = {text}")).unwrap();
         let backbone = registry().build::<dyn Backbone>(value.get("model").unwrap()).unwrap();
         let mut net = Net::new();

@@ -2,17 +2,16 @@
 
 use occam_config::{Registry, Value};
 use occam_graph::ValueId;
-use occam_graph::ops::{Activation, Concat, Pool, PoolKind};
+use occam_graph::ops::{Activation, Concat, DropUnit, Pool, PoolKind};
 use serde::Deserialize;
 
 use super::Backbone;
 use super::res_block::square;
 use crate::arch::{OutIndices, arch, named};
 use crate::conv_module::ActCfg;
-use crate::drop::{Drop, drop};
 use crate::error::refuse;
-use crate::net::unsupported;
-use crate::{Init, Net, NormCfg, Result};
+use crate::init_cfg::{InitCfg, Rules};
+use crate::{Net, NormCfg, Result};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,7 +37,7 @@ struct Config {
     #[serde(default)]
     frozen_stages: usize,
     #[serde(default)]
-    init_cfg: Option<Value>,
+    init_cfg: InitCfg,
 }
 
 fn three() -> usize {
@@ -66,14 +65,18 @@ fn last() -> OutIndices {
 /// | `bn_size` | 4 | channels between the two convolutions of a layer, over those that it adds |
 /// | `compression_factor` | 0.5 | share of the channels that stays between two blocks |
 /// | `norm_cfg`, `act_cfg` | `BN`, `ReLU` | |
+/// | `drop_rate` | 0 | share of what a layer adds that is left out in training, element by element |
 /// | `out_indices` | -1 | stages whose features are returned |
+/// | `frozen_stages` | 0 | so many stages, with what follows them, neither learn nor update statistics; the stem does |
+/// | `init_cfg` | None | weights are first uniform in ±1 / √fan_in |
 ///
-/// `memory_efficient` is accepted and has no effect on results. Not supported: `drop_rate`, `frozen_stages`, `init_cfg`.
+/// `memory_efficient` is accepted and has no effect on results.
 ///
-/// Weights are first uniform in ±1 / √fan_in. Parameters take mmcls' names: `stem.0`, `stages.0.block.0.norm1`, ..,
+/// Parameters take mmcls' names: `stem.0`, `stages.0.block.0.norm1`, ..,
 /// `transitions.3.0`; those of a transition come after the stage before it, not after all stages.
 pub struct DenseNet {
     config: Config,
+    rules: Rules,
     arch: Arch,
     out_indices: Vec<usize>,
 }
@@ -117,12 +120,13 @@ fn parse(value: &Value) -> Result<DenseNet> {
         return refuse("bn_size must be at least 1, compression_factor above 0 and at most 1");
     }
     let out_indices = config.out_indices.resolve(arch.depths.len())?;
-    unsupported("init_cfg", &config.init_cfg)?;
     config.norm_cfg.check()?;
-    if config.frozen_stages > 0 {
-        return refuse("frozen_stages is not supported");
+    let stages = arch.depths.len();
+    if config.frozen_stages > stages {
+        return refuse(format!("frozen_stages={} must not be above {stages}", config.frozen_stages));
     }
-    Ok(DenseNet { config, arch, out_indices })
+    let rules = config.init_cfg.rules(Rules::none)?;
+    Ok(DenseNet { config, rules, arch, out_indices })
 }
 
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
@@ -138,9 +142,7 @@ impl DenseNet {
         [out, kernel]: [usize; 2],
         stride: usize,
     ) -> Result<ValueId> {
-        let taps = kernel.saturating_mul(kernel);
-        let init = Init::fan_in_uniform(net.channels(x)?.saturating_mul(taps));
-        net.conv2d_with(name, x, [out, kernel], square(stride, kernel / 2, 1), false, init)
+        net.conv2d(name, x, out, kernel, square(stride, kernel / 2, 1))
     }
 
     fn activate(&self, net: &mut Net, name: &str, x: ValueId) -> Result<ValueId> {
@@ -172,7 +174,7 @@ impl DenseNet {
                 let y = net.norm("norm2", y, norm, 1.0)?;
                 let y = self.activate(net, "act", y)?;
                 let y = self.conv(net, "conv2", y, [growth, 3], 1)?;
-                drop(net, "dropout", y, Drop::Elements, self.config.drop_rate)
+                net.dropout("dropout", y, self.config.drop_rate, DropUnit::Element)
             })?;
             features.push(y);
             all = net.op(&format!("block.{j}.concat"), Concat { axis: 1 }, &[seen, y])?;
@@ -207,14 +209,21 @@ impl Backbone for DenseNet {
     }
 
     fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+        net.ruled(&self.rules, |net| self.layers(net, x))
+    }
+}
+
+impl DenseNet {
+    fn layers(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
         let mut y = self.stem(net, x)?;
         let mut features = Vec::new();
         for (i, &depth) in self.arch.depths.iter().enumerate() {
             let last = i + 1 == self.arch.depths.len();
-            let from = y;
-            y = net.layer(&format!("stages.{i}"), &[from], |net| self.block(net, from, depth))?;
-            let from = y;
-            y = net.layer(&format!("transitions.{i}"), &[from], |net| self.transition(net, from, last))?;
+            let x = y;
+            y = net.frozen(i < self.config.frozen_stages, |net| {
+                let y = net.layer(&format!("stages.{i}"), &[x], |net| self.block(net, x, depth))?;
+                net.layer(&format!("transitions.{i}"), &[y], |net| self.transition(net, y, last))
+            })?;
             if self.out_indices.contains(&i) {
                 features.push(y);
             }

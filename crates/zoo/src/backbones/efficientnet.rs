@@ -2,7 +2,7 @@
 
 use occam_config::{Registry, Value};
 use occam_graph::ValueId;
-use occam_graph::ops::{Activation, Binary};
+use occam_graph::ops::{Activation, Binary, DropUnit};
 use serde::Deserialize;
 
 use super::Backbone;
@@ -10,9 +10,8 @@ use super::inverted_residual::InvertedResidual;
 use super::res_block::square;
 use crate::arch::named;
 use crate::conv_module::{ActCfg, ConvModule};
-use crate::drop::{Drop, drop};
 use crate::error::refuse;
-use crate::net::unsupported;
+use crate::init_cfg::{InitCfg, Rules};
 use crate::padding::{ConvCfg, Padding};
 use crate::se_layer::SeLayer;
 use crate::width::make_divisible;
@@ -40,7 +39,7 @@ struct Config {
     #[serde(default, rename = "with_cp")]
     _with_cp: bool,
     #[serde(default)]
-    init_cfg: Option<Value>,
+    init_cfg: InitCfg,
 }
 
 fn last() -> Vec<usize> {
@@ -63,13 +62,17 @@ fn swish() -> ActCfg {
 /// | `conv_cfg` | `dict(type='Conv2dAdaptivePadding')` | or `Conv2d`, or None |
 /// | `norm_cfg` | `dict(type='BN', eps=1e-3)` | or None: convolutions have biases then |
 /// | `act_cfg` | `dict(type='Swish')` | |
+/// | `drop_path_rate` | 0 | share of samples that skip the last block in training; grows evenly from 0 over the blocks |
+/// | `frozen_stages` | 0 | so many of `layers` neither learn nor update statistics |
+/// | `norm_eval` | False | norm layers use and keep their running statistics in training |
+/// | `init_cfg` | `Kaiming` for convolutions, `Constant` 1 for norms | |
 ///
-/// `with_cp` is accepted and has no effect on results. Not supported: `drop_path_rate`, `frozen_stages`, `norm_eval`,
-/// `init_cfg`.
+/// `with_cp` is accepted and has no effect on results.
 ///
 /// Parameters take mmcls' names: `layers.0.conv`, `layers.1.0.depthwise_conv.conv`, `layers.1.0.se.conv1.conv`, ..
 pub struct EfficientNet {
     config: Config,
+    rules: Rules,
     arch: Arch,
 }
 
@@ -152,14 +155,14 @@ fn parse(value: &Value) -> Result<EfficientNet> {
     if config.out_indices.is_empty() || config.out_indices.iter().any(|&i| i >= STAGES) {
         return refuse(format!("out_indices must name stages from 0 to {}", STAGES - 1));
     }
-    unsupported("init_cfg", &config.init_cfg)?;
     if let Some(norm) = &config.norm_cfg {
         norm.check()?;
     }
-    if config.frozen_stages > 0 || config.norm_eval {
-        return refuse("frozen_stages and norm_eval are not supported");
+    if config.frozen_stages > STAGES {
+        return refuse(format!("frozen_stages={} must not be above {STAGES}", config.frozen_stages));
     }
-    Ok(EfficientNet { config, arch })
+    let rules = config.init_cfg.rules(Rules::backbone)?;
+    Ok(EfficientNet { config, rules, arch })
 }
 
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
@@ -187,7 +190,7 @@ impl EdgeResidual<'_> {
         if !self.shortcut || stride != 1 || channels != out {
             return Ok(y);
         }
-        let y = drop(net, "drop_path", y, Drop::Paths, self.drop_path)?;
+        let y = net.dropout("drop_path", y, self.drop_path, DropUnit::Sample)?;
         Ok(net.op("add", Binary::Add, &[x, y])?)
     }
 }
@@ -245,34 +248,45 @@ impl Backbone for EfficientNet {
     }
 
     fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+        net.ruled(&self.rules, |net| net.norm_eval(self.config.norm_eval, |net| self.layers(net, x)))
+    }
+}
+
+impl EfficientNet {
+    fn layers(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+        let frozen = |layer: usize| layer < self.config.frozen_stages;
         let c = &self.config;
         let padding = c.conv_cfg.as_ref().map_or(Padding::Own, ConvCfg::padding);
         let module = ConvModule { padding, ..ConvModule::new(c.norm_cfg.as_ref(), Some(&c.act_cfg)) };
         let stages = self.stages();
         let blocks: usize = stages.iter().map(Vec::len).sum();
         let [stem, wide] = ENDS.map(|channels| self.width(channels));
-        let mut y = module.build(net, "layers.0", x, [stem, 3], square(2, 1, 1))?;
+        let mut y =
+            net.frozen(frozen(0), |net| module.build(net, "layers.0", x, [stem, 3], square(2, 1, 1)))?;
         let mut layers = vec![y];
         let mut before = 0;
         for (i, stage) in stages.iter().enumerate() {
             let from = y;
-            y = net.layer(&format!("layers.{}", i + 1), &[from], |net| {
-                let mut y = from;
-                for (j, &run) in stage.iter().enumerate() {
-                    let x = y;
-                    // Rises along the depth, from 0 at the first block to the whole rate at the last.
-                    let share = (before + j) as f64 / (blocks - 1).max(1) as f64;
-                    let drop_path = c.drop_path_rate * share;
-                    y =
-                        net.layer(&j.to_string(), &[x], |net| self.block(net, module, x, run, j, drop_path))?;
-                }
-                Ok(y)
+            y = net.frozen(frozen(i + 1), |net| {
+                net.layer(&format!("layers.{}", i + 1), &[from], |net| {
+                    let mut y = from;
+                    for (j, &run) in stage.iter().enumerate() {
+                        let x = y;
+                        let share = (before + j) as f64 / (blocks - 1).max(1) as f64;
+                        let rate = c.drop_path_rate * share;
+                        y =
+                            net.layer(&j.to_string(), &[x], |net| self.block(net, module, x, run, j, rate))?;
+                    }
+                    Ok(y)
+                })
             })?;
             before += stage.len();
             layers.push(y);
         }
         let name = format!("layers.{}", stages.len() + 1);
-        layers.push(module.build(net, &name, y, [wide, 1], square(1, 0, 1))?);
+        layers.push(net.frozen(frozen(stages.len() + 1), |net| {
+            module.build(net, &name, y, [wide, 1], square(1, 0, 1))
+        })?);
         let wanted = |(i, y): (usize, ValueId)| c.out_indices.contains(&i).then_some(y);
         Ok(layers.into_iter().enumerate().filter_map(wanted).collect())
     }

@@ -2,11 +2,10 @@
 //! arXiv:1801.04381; Tan et al., 2019, arXiv:1807.11626).
 
 use occam_graph::ValueId;
-use occam_graph::ops::{Binary, Conv};
+use occam_graph::ops::{Binary, Conv, DropUnit};
 
 use super::res_block::square;
 use crate::conv_module::ConvModule;
-use crate::drop::{Drop, drop};
 use crate::se_layer::SeLayer;
 use crate::{Net, Result};
 
@@ -45,7 +44,7 @@ impl InvertedResidual<'_> {
         if stride != 1 || channels != out {
             return Ok(y);
         }
-        let y = drop(net, "drop_path", y, Drop::Paths, self.drop_path)?;
+        let y = net.dropout("drop_path", y, self.drop_path, DropUnit::Sample)?;
         Ok(net.op("add", Binary::Add, &[x, y])?)
     }
 }

@@ -8,9 +8,11 @@ use serde::Deserialize;
 use super::Backbone;
 use super::inverted_residual::InvertedResidual;
 use super::res_block::square;
+use super::resnet::frozen_stages;
 use crate::arch::named;
 use crate::conv_module::ConvModule;
 use crate::error::refuse;
+use crate::init_cfg::{InitCfg, Rules};
 use crate::net::unsupported;
 use crate::se_layer::SeLayer;
 use crate::width::make_divisible;
@@ -34,7 +36,7 @@ struct Config {
     #[serde(default, rename = "with_cp")]
     _with_cp: bool,
     #[serde(default)]
-    init_cfg: Option<Value>,
+    init_cfg: InitCfg,
 }
 
 fn batch_norm() -> Option<NormCfg> {
@@ -51,15 +53,19 @@ fn minus_one() -> i64 {
 /// | `arch` | `small` | or `small_075`, `small_050`, `large` |
 /// | `norm_cfg` | `dict(type='BN', eps=0.001, momentum=0.01)` | or None: convolutions have biases then |
 /// | `out_indices` | the last | layers whose features are returned: 0 to 12 of the small ones, 0 to 16 of `large` |
+/// | `frozen_stages` | -1 | layers up to this one neither learn nor update statistics |
+/// | `norm_eval` | False | norm layers use and keep their running statistics in training |
+/// | `init_cfg` | None | only `Pretrained` counts: the original's modules of a convolution fill themselves, by Kaiming's rule |
 ///
-/// `with_cp` is accepted and has no effect on results. Not supported: `frozen_stages`, `norm_eval`, `conv_cfg`,
-/// `init_cfg`.
+/// `with_cp` is accepted and has no effect on results. Not supported: `conv_cfg`.
 ///
 /// Parameters take mmcls' names: `layer0.conv`, `layer1.depthwise_conv.conv`, `layer1.se.conv1.conv`, ..
 pub struct MobileNetV3 {
     config: Config,
+    rules: Rules,
     blocks: &'static [Block],
     out_indices: Vec<usize>,
+    frozen_stages: Option<usize>,
 }
 
 /// One block: taps of the filter, channels that are filtered, channels that leave, whether channels are weighed,
@@ -147,30 +153,26 @@ fn parse(value: &Value) -> Result<MobileNetV3> {
         return refuse(format!("out_indices must name layers from 0 to {last}"));
     }
     unsupported("conv_cfg", &config.conv_cfg)?;
-    unsupported("init_cfg", &config.init_cfg)?;
     if let Some(norm) = &config.norm_cfg {
         norm.check()?;
     }
-    if config.frozen_stages >= 0 || config.norm_eval {
-        return refuse("frozen_stages and norm_eval are not supported");
-    }
-    Ok(MobileNetV3 { config, blocks, out_indices })
+    let frozen_stages = frozen_stages(config.frozen_stages, last)?;
+    let rules = config.init_cfg.rules(Rules::none)?;
+    Ok(MobileNetV3 { config, rules, blocks, out_indices, frozen_stages })
 }
 
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
     Ok(Box::new(parse(value)?))
 }
 
-impl Backbone for MobileNetV3 {
-    fn in_channels(&self) -> usize {
-        3
-    }
-
-    fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+impl MobileNetV3 {
+    fn layers(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+        let frozen = |layer: usize| self.frozen_stages.is_some_and(|n| layer <= n);
         let plain = ConvModule::new(self.config.norm_cfg.as_ref(), None);
         let module = |act| ConvModule { act: Some(act), ..plain };
         let blocks = self.blocks;
-        let mut y = module(HardSwish).build(net, "layer0", x, [STEM, 3], square(2, 1, 1))?;
+        let mut y = net
+            .frozen(frozen(0), |net| module(HardSwish).build(net, "layer0", x, [STEM, 3], square(2, 1, 1)))?;
         let mut layers = vec![y];
         for (i, &(kernel, mid, out, weighed, act, stride)) in blocks.iter().enumerate() {
             let block = InvertedResidual {
@@ -183,13 +185,29 @@ impl Backbone for MobileNetV3 {
                 drop_path: 0.0,
             };
             let from = y;
-            y = net.layer(&format!("layer{}", i + 1), &[from], |net| block.build(net, from))?;
+            y = net.frozen(frozen(i + 1), |net| {
+                net.layer(&format!("layer{}", i + 1), &[from], |net| block.build(net, from))
+            })?;
             layers.push(y);
         }
         let wide = blocks.last().map_or(STEM, |&(_, mid, ..)| mid);
         let name = format!("layer{}", blocks.len() + 1);
-        layers.push(module(HardSwish).build(net, &name, y, [wide, 1], square(1, 0, 1))?);
+        layers.push(net.frozen(frozen(blocks.len() + 1), |net| {
+            module(HardSwish).build(net, &name, y, [wide, 1], square(1, 0, 1))
+        })?);
         let wanted = |(i, y): (usize, ValueId)| self.out_indices.contains(&i).then_some(y);
         Ok(layers.into_iter().enumerate().filter_map(wanted).collect())
+    }
+}
+
+impl Backbone for MobileNetV3 {
+    fn in_channels(&self) -> usize {
+        3
+    }
+
+    fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+        net.ruled(&self.rules, |net| {
+            net.settled(|net| net.norm_eval(self.config.norm_eval, |net| self.layers(net, x)))
+        })
     }
 }

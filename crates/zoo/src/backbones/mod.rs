@@ -10,6 +10,7 @@ mod resnet;
 mod shufflenet_v1;
 mod shufflenet_v2;
 mod vgg;
+mod vision_transformer;
 mod wide_resnet;
 
 pub use densenet::DenseNet;
@@ -20,6 +21,7 @@ pub use resnet::ResNet;
 pub use shufflenet_v1::ShuffleNetV1;
 pub use shufflenet_v2::ShuffleNetV2;
 pub use vgg::Vgg;
+pub use vision_transformer::VisionTransformer;
 pub use wide_resnet::WideResNet;
 
 use occam_config::{Build, Registry};
@@ -46,10 +48,11 @@ pub trait Backbone: Send + Sync {
 
 const TABLE: &[(&str, Build<dyn Backbone>)] = &[
     ("DenseNet", densenet::build),
+    ("DistilledVisionTransformer", vision_transformer::build_distilled),
     ("EfficientNet", efficientnet::build),
     ("MobileNetV2", mobilenet_v2::build),
-    ("ResNeXt", resnet::build_next),
     ("MobileNetV3", mobilenet_v3::build),
+    ("ResNeXt", resnet::build_next),
     ("ResNet", resnet::build),
     ("ResNetV1c", resnet::build_v1c),
     ("ResNetV1d", resnet::build_v1d),
@@ -57,6 +60,7 @@ const TABLE: &[(&str, Build<dyn Backbone>)] = &[
     ("ShuffleNetV1", shufflenet_v1::build),
     ("ShuffleNetV2", shufflenet_v2::build),
     ("VGG", vgg::build),
+    ("VisionTransformer", vision_transformer::build),
     ("WideResNet", wide_resnet::build),
 ];
 

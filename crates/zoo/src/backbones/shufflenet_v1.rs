@@ -7,8 +7,10 @@ use serde::Deserialize;
 
 use super::Backbone;
 use super::res_block::square;
+use super::resnet::frozen_stages;
 use crate::conv_module::{ActCfg, ConvModule};
 use crate::error::refuse;
+use crate::init_cfg::{InitCfg, Rules};
 use crate::net::unsupported;
 use crate::width::make_divisible;
 use crate::{Init, Net, NormCfg, Result};
@@ -35,7 +37,7 @@ struct Config {
     #[serde(default, rename = "with_cp")]
     _with_cp: bool,
     #[serde(default)]
-    init_cfg: Option<Value>,
+    init_cfg: InitCfg,
 }
 
 fn three() -> usize {
@@ -64,14 +66,19 @@ fn batch_norm() -> Option<NormCfg> {
 /// | `out_indices` | (2,) | stages, of three, whose features are returned |
 /// | `norm_cfg` | `dict(type='BN')` | or None: convolutions have biases then |
 /// | `act_cfg` | `dict(type='ReLU')` | |
+/// | `frozen_stages` | -1 | from 0 on `conv1` does not learn (its statistics move on), and so many of `layers` neither learn nor update statistics |
+/// | `norm_eval` | False | norm layers use and keep their running statistics in training |
+/// | `init_cfg` | None | only `Pretrained` counts |
 ///
-/// Weights are first normal, with deviation 0.01 in the stem and one over a filter's input channels elsewhere. `with_cp`
-/// is accepted and has no effect on results. Not supported: `frozen_stages`, `norm_eval`, `conv_cfg`, `init_cfg`.
+/// Weights are first normal, with deviation 0.01 in the stem and one over a filter's input channels elsewhere, whatever
+/// other rules of `init_cfg` say. `with_cp` is accepted and has no effect on results. Not supported: `conv_cfg`.
 ///
 /// Parameters take mmcls' names: `conv1.conv`, `layers.0.0.g_conv_1x1_compress.conv`, ..
 pub struct ShuffleNetV1 {
     config: Config,
+    rules: Rules,
     widths: [usize; 3],
+    frozen_stages: Option<usize>,
 }
 
 /// Number of blocks of each stage.
@@ -95,18 +102,16 @@ fn parse(value: &Value) -> Result<ShuffleNetV1> {
         return refuse("out_indices must name stages from 0 to 2");
     }
     unsupported("conv_cfg", &config.conv_cfg)?;
-    unsupported("init_cfg", &config.init_cfg)?;
     if let Some(norm) = &config.norm_cfg {
         norm.check()?;
     }
     if config.act_cfg.is_none() {
         return refuse("act_cfg must not be None");
     }
-    if config.frozen_stages >= 0 || config.norm_eval {
-        return refuse("frozen_stages and norm_eval are not supported");
-    }
+    let frozen_stages = frozen_stages(config.frozen_stages, BLOCKS.len())?;
+    let rules = config.init_cfg.rules(Rules::none)?;
     let widths = [1, 2, 4].map(|times| make_divisible((first * times) as f64 * config.widen_factor, 8));
-    Ok(ShuffleNetV1 { config, widths })
+    Ok(ShuffleNetV1 { config, rules, widths, frozen_stages })
 }
 
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
@@ -172,17 +177,16 @@ impl Block<'_> {
     }
 }
 
-impl Backbone for ShuffleNetV1 {
-    fn in_channels(&self) -> usize {
-        3
-    }
-
-    fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+impl ShuffleNetV1 {
+    fn layers(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
         let c = &self.config;
         let module =
             ConvModule { norm_bias: 1e-4, ..ConvModule::new(c.norm_cfg.as_ref(), c.act_cfg.as_ref()) };
         let stem = ConvModule { weight: Init::Normal { std: 0.01 }, ..module };
-        let y = stem.build(net, "conv1", x, [(STEM * c.widen_factor) as usize, 3], square(2, 1, 1))?;
+        let width = (STEM * c.widen_factor) as usize;
+        let y = net.fixed(self.frozen_stages.is_some(), |net| {
+            stem.build(net, "conv1", x, [width, 3], square(2, 1, 1))
+        })?;
         let pool =
             Pool { kind: PoolKind::Max, kernel: [3, 3], stride: [2, 2], padding: [1, 1], ceil_mode: false };
         let mut y = net.layer("maxpool", &[y], |net| Ok(net.this(pool, &[y])?))?;
@@ -190,20 +194,34 @@ impl Backbone for ShuffleNetV1 {
         let mut features = Vec::new();
         for (i, (count, out)) in BLOCKS.into_iter().zip(self.widths).enumerate() {
             let from = y;
-            y = net.layer(&format!("layers.{i}"), &[from], |net| {
-                let mut y = from;
-                for j in 0..count {
-                    let x = y;
-                    let stride = if j == 0 { 2 } else { 1 };
-                    let first = i == 0 && j == 0;
-                    y = net.layer(&j.to_string(), &[x], |net| block.build(net, x, out, stride, first))?;
-                }
-                Ok(y)
+            y = net.frozen(self.frozen_stages.is_some_and(|n| i < n), |net| {
+                net.layer(&format!("layers.{i}"), &[from], |net| {
+                    let mut y = from;
+                    for j in 0..count {
+                        let x = y;
+                        let stride = if j == 0 { 2 } else { 1 };
+                        let first = i == 0 && j == 0;
+                        y = net.layer(&j.to_string(), &[x], |net| block.build(net, x, out, stride, first))?;
+                    }
+                    Ok(y)
+                })
             })?;
             if c.out_indices.contains(&i) {
                 features.push(y);
             }
         }
         Ok(features)
+    }
+}
+
+impl Backbone for ShuffleNetV1 {
+    fn in_channels(&self) -> usize {
+        3
+    }
+
+    fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+        net.ruled(&self.rules, |net| {
+            net.settled(|net| net.norm_eval(self.config.norm_eval, |net| self.layers(net, x)))
+        })
     }
 }
