@@ -109,7 +109,7 @@ pub fn from_config(
     for (key, name) in DEFAULTS {
         if given.is_none_or(|d| d.get(key).is_none()) {
             let config = occam_config::Loader::new()
-                .load_str("default_hooks", &format!("hook = dict(type='{name}')"))?;
+                .load_str("default_hooks.py", &format!("hook = dict(type='{name}')"))?;
             if let Some(config) = config.get("hook") {
                 add(config)?;
             }
