@@ -175,7 +175,7 @@ pub fn from_config(
     let given = default_hooks.and_then(Value::as_dict);
     for (key, text) in DEFAULTS {
         if given.is_none_or(|d| d.get(key).is_none()) {
-            let config = occam_config::Loader::new().load_str("default_hooks", &format!("hook = {text}"))?;
+            let config = occam_config::Loader::new().load_str("default_hooks.py", &format!("hook = {text}"))?;
             if let Some(config) = config.get("hook") {
                 add(config)?;
             }
