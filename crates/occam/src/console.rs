@@ -180,7 +180,8 @@ impl Reporter for Json {
     fn log(&mut self, log: &Log<'_>) {
         let Log { stage, epoch, iter, values, .. } = log;
         // A listener that went away must not end a training.
-        let _ = try_print(&json!({ "event": stage, "epoch": epoch, "iter": iter, "values": values }).to_string());
+        let _ =
+            try_print(&json!({ "event": stage, "epoch": epoch, "iter": iter, "values": values }).to_string());
     }
 
     fn message(&mut self, text: &str) {

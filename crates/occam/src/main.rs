@@ -3,6 +3,7 @@
 mod cli;
 mod console;
 mod diagnostic;
+mod interrupt;
 mod memory;
 mod table;
 
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             console::report_error(&error, json);
-            ExitCode::from(2)
+            ExitCode::from(if interrupt::happened() { interrupt::CODE } else { 2 })
         }
     }
 }

@@ -167,7 +167,8 @@ fn gradients_are_clipped_and_accumulated_as_mmengine_does() {
         }
         let mut norm = None;
         for k in 0..10 {
-            let grad = |(p, shape): &(&str, Vec<usize>)| (p.to_string(), tensor(&format!("grad.{p}.{k}"), shape));
+            let grad =
+                |(p, shape): &(&str, Vec<usize>)| (p.to_string(), tensor(&format!("grad.{p}.{k}"), shape));
             let grads: GradientMap = shapes.iter().map(grad).collect();
             norm = wrapper.step(&mut *algorithm, grads).unwrap().filter(|_| wrapper.clips_by_norm()).or(norm);
             for (param, _) in &shapes {

@@ -156,6 +156,12 @@ impl Scheduled {
     pub fn new(value: f64) -> Self {
         Self { value, base: value }
     }
+
+    /// The same number, configured as another where there is one.
+    fn based_on(&mut self, base: Option<f64>) -> &mut Self {
+        self.base = base.unwrap_or(self.base);
+        self
+    }
 }
 
 /// A rule, what it moves, its steps and where it stands.
@@ -185,10 +191,7 @@ impl Schedule {
     /// Takes the first step, before training.
     pub fn start<'a>(&mut self, numbers: impl Iterator<Item = &'a mut Scheduled>) {
         let base = self.rule.base();
-        self.step(numbers.map(|n| {
-            n.base = base.unwrap_or(n.base);
-            n
-        }));
+        self.step(numbers.map(|n| n.based_on(base)));
     }
 
     /// Takes a step.

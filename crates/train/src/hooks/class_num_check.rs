@@ -23,7 +23,9 @@ pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Hook>, Error>
 fn check(runner: &mut Runner, side: Side) -> Result<()> {
     let Some(classes) = runner.classes(side) else { return Ok(()) };
     if classes == 0 {
-        runner.message(&format!("warning: the {side} data names no classes; nobody compares them with the model"));
+        runner.message(&format!(
+            "warning: the {side} data names no classes; nobody compares them with the model"
+        ));
         return Ok(());
     }
     let graph = runner.algorithm().architecture().graph();

@@ -63,9 +63,8 @@ pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Hook>, Error>
     let config: Config = value.parse()?;
     let rule = match config.rule {
         Some(rule) => rule,
-        None => {
-            Rule::of(&config.monitor, GREATER, LESS).map_err(|e| e.at(value.get("monitor").unwrap_or(value)))?
-        }
+        None => Rule::of(&config.monitor, GREATER, LESS)
+            .map_err(|e| e.at(value.get("monitor").unwrap_or(value)))?,
     };
     let key = format!("early_stopping_{}", config.monitor);
     Ok(Box::new(EarlyStoppingHook { config, rule, key }))

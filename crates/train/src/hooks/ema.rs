@@ -141,7 +141,11 @@ pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Hook>, Error>
 
 impl EmaHook {
     /// Calls `f` with the full name and the tensor of everything that is averaged.
-    fn for_each(&self, runner: &mut Runner, mut f: impl FnMut(&str, &mut Tensor) -> Result<()>) -> Result<()> {
+    fn for_each(
+        &self,
+        runner: &mut Runner,
+        mut f: impl FnMut(&str, &mut Tensor) -> Result<()>,
+    ) -> Result<()> {
         let buffers = self.config.update_buffers;
         let algorithm = runner.algorithm_mut();
         let prefixes: Vec<&str> = algorithm.models().iter().map(|(p, _)| *p).collect();
@@ -182,8 +186,11 @@ impl EmaHook {
             let share = self.average.share(self.steps, self.config.interval);
             let mut averages = std::mem::take(&mut self.averages);
             self.for_each(runner, |name, weight| {
-                let before = averages.swap_remove(name).unwrap_or_else(|| weight.clone());
-                averages.insert(name.to_owned(), before.lerp(weight, share)?);
+                if let Some(average) = averages.get_mut(name) {
+                    // Nobody else has it then, and it is changed in its place.
+                    let before = std::mem::replace(average, weight.clone());
+                    *average = before.lerp(weight, share)?;
+                }
                 Ok(())
             })?;
             self.averages = averages;
@@ -207,6 +214,10 @@ impl EmaHook {
 }
 
 impl Hook for EmaHook {
+    fn spaces(&self) -> &'static [&'static str] {
+        &[SPACE]
+    }
+
     fn after_load(&mut self, runner: &mut Runner, checkpoint: &Checkpoint) -> Result<()> {
         self.copy(runner)?;
         let Some(trained) = checkpoint.space(SPACE) else {

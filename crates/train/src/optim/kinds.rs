@@ -45,7 +45,8 @@ fn torch<T: Optimizer + DeserializeOwned + 'static>(
         for key in FORMS {
             let given = dict.remove(key);
             if let Some(given) = given.filter(|v| v.as_bool() == Some(true) && *key == "differentiable") {
-                let message = "`differentiable=True` is not supported: nothing learns through an optimizer's step";
+                let message =
+                    "`differentiable=True` is not supported: nothing learns through an optimizer's step";
                 return Err(Error::new(message).at(&given));
             }
         }

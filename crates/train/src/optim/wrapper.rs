@@ -299,11 +299,13 @@ impl OptimWrapper {
         let in_rest = self.max_count.is_some_and(|max| before >= max - rest && rest > 0);
         let share = 1.0 / (if in_rest { rest } else { n }) as f64;
         for (name, gradient) in gradients {
-            let mut part = gradient.scale(share)?;
-            if let Some(sum) = self.pending.swap_remove(&name) {
-                part = sum.add(&part)?;
+            let part = gradient.scale(share)?;
+            match self.pending.get_mut(&name) {
+                Some(sum) => *sum = sum.add(&part)?,
+                None => {
+                    self.pending.insert(name, part);
+                }
             }
-            self.pending.insert(name, part);
         }
         let due = self.count.is_multiple_of(n) || self.max_count == Some(self.count);
         Ok(due.then(|| std::mem::take(&mut self.pending)))

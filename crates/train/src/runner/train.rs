@@ -128,7 +128,12 @@ impl Runner {
             if let Some(norm) = training.optim.step(&mut *self.algorithm, gradients)? {
                 if !norm.is_finite() {
                     let (name, value) = ("gradient norm".into(), norm as f32);
-                    return Err(self.failed(Error::Diverged { name, value, iter: self.iter + 1, kept: None }));
+                    return Err(self.failed(Error::Diverged {
+                        name,
+                        value,
+                        iter: self.iter + 1,
+                        kept: None,
+                    }));
                 }
                 if training.optim.clips_by_norm() {
                     step.losses.insert("grad_norm".into(), norm as f32);
