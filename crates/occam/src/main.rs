@@ -25,8 +25,12 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if interrupt::happened() {
+                console::report_stop(&error, json);
+                return ExitCode::from(interrupt::CODE);
+            }
             console::report_error(&error, json);
-            ExitCode::from(if interrupt::happened() { interrupt::CODE } else { 2 })
+            ExitCode::from(2)
         }
     }
 }

@@ -116,7 +116,8 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=7),
     dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True, eta_min_ratio=0.1),
     dict(type='LinearMomentum', start_factor=0.8, by_epoch=False, end=12),
-    dict(type='StepParamScheduler', param_name='weight_decay', step_size=2, gamma=0.5)]
+    dict(type='StepParamScheduler', param_name='weight_decay', step_size=2, gamma=0.5),
+    dict(type='ReduceOnPlateauLR', monitor='accuracy/top1', rule='greater', patience=0)]
 custom_hooks = [
     dict(type='EMAHook', ema_type='MomentumAnnealingEMA', gamma=5, momentum=0.05, update_buffers=True, begin_iter=4),
     dict(type='PreciseBNHook', num_samples=16),

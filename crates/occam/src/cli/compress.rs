@@ -64,7 +64,7 @@ impl Args {
             return failure;
         }
         let (config, work_dir) = (self.config.config.display(), work_dir.display());
-        failure.with_help(format!("go on with `occam compress {config} --work-dir {work_dir} --resume`"))
+        failure.with_help(format!("go on with: occam compress {config} --work-dir {work_dir} --resume"))
     }
 }
 

@@ -91,6 +91,6 @@ impl Args {
             return failure;
         }
         let (config, work_dir) = (self.config.config.display(), work_dir.display());
-        failure.with_help(format!("go on with `occam train {config} --work-dir {work_dir} --resume`"))
+        failure.with_help(format!("go on with: occam train {config} --work-dir {work_dir} --resume"))
     }
 }

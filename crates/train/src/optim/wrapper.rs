@@ -241,6 +241,12 @@ impl OptimWrapper {
         schedule.step(self.groups.iter_mut().filter_map(|g| g.target(target)));
     }
 
+    /// Gives a schedule the figure that it follows.
+    pub fn observe(&mut self, schedule: &mut Schedule, figure: f64) {
+        let target = schedule.target();
+        schedule.observe(figure, self.groups.iter_mut().filter_map(|g| g.target(target)));
+    }
+
     /// Moves the parameters that have a gradient. Returns the norm of the gradients before clipping: the 2-norm, or the one
     /// by which `clip_grad` clips; none where the gradients are only kept for a later step. Where the norm is not finite,
     /// nothing is moved.
