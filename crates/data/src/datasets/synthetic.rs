@@ -1,13 +1,14 @@
 //! Images that nobody took.
 
 use occam_config::{Error as ConfigError, Registry, Value};
+use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::Dataset;
 use crate::streams::Draw;
-use crate::{Compose, Error, Image, Result, Sample, Seed};
+use crate::{Compose, Error, Image, Result, Sample, Seed, Transform};
 
 /// Images of random pixels with random labels, made when they are asked for; to try a config without its data.
 ///
@@ -108,8 +109,8 @@ impl Dataset for SyntheticDataset {
         &self.classes
     }
 
-    fn pipeline(&self) -> &Compose {
-        &self.pipeline
+    fn prepare(&self, index: usize, rng: &mut ChaCha8Rng) -> Result<Sample> {
+        self.pipeline.apply(self.get(index)?, rng)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use occam_config::{Loader, Registry, Value};
-use occam_data::{Dataset, Transform};
+use occam_data::Dataset;
 use occam_engine::Device;
 use occam_graph::Graph;
 use occam_train::{Resume, RunOptions, Runner};
@@ -193,7 +193,7 @@ fn data_size(config: &Value, registry: &Registry) -> Result<[usize; 3], occam_co
         .ok_or_else(|| occam_config::Error::new("the config has none"))?;
     let dataset = registry.build::<dyn Dataset>(value)?;
     let mut rng = occam_data::Seed(0).stream("inspect", &[]);
-    let sample = dataset.pipeline().apply(dataset.get(0)?, &mut rng)?;
+    let sample = dataset.prepare(0, &mut rng)?;
     Ok([sample.image.channels(), sample.image.height(), sample.image.width()])
 }
 
