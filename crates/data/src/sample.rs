@@ -38,6 +38,8 @@ pub struct DataSample {
     pub pred_score: Option<Vec<f32>>,
     /// The predicted class.
     pub pred_label: Option<i64>,
+    /// The predicted classes, where an image may have several.
+    pub pred_labels: Vec<i64>,
     /// Position in the data set (`sample_idx`).
     pub index: usize,
     /// Height and width as loaded.

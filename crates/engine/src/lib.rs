@@ -2,6 +2,7 @@
 //!
 //! The only crate that names burn.
 
+mod autocast;
 mod device;
 mod error;
 mod eval;
@@ -12,9 +13,10 @@ mod params;
 pub mod schedule;
 mod tensor;
 
+pub use autocast::{Autocast, Precision};
 pub use device::Device;
 pub use error::{Error, Result};
-pub use executor::{Executor, Mode, Outputs, Request};
+pub use executor::{Executor, Mode, Noise, Outputs, Request};
 pub use kernels::QuantRange;
 pub use params::{Bound, Param, Params, collect};
 pub use tensor::{BatchNormTrain, Gradients, Tensor};

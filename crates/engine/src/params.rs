@@ -12,8 +12,10 @@ pub struct Param {
     pub tensor: Tensor,
     /// What it is for.
     pub role: Role,
-    /// Whether gradients are computed for it; never true of buffers.
+    /// Whether gradients are computed for it; never true of buffers and of what is frozen.
     pub trainable: bool,
+    /// Whether the graph says that it never learns.
+    pub frozen: bool,
 }
 
 /// Parameters by name, in the order of the model's state dict.
@@ -26,7 +28,7 @@ pub struct Params {
 pub type Bound = IndexMap<String, Tensor>;
 
 impl Params {
-    /// The parameters of `graph`, with the elements of `weights`; all weights are trainable.
+    /// The parameters of `graph`, with the elements of `weights`; all weights that are not frozen are trainable.
     ///
     /// # Errors
     /// One is missing in `weights`, or has another shape.
@@ -40,7 +42,9 @@ impl Params {
             }
             let role = value.role().unwrap_or(Role::Buffer);
             let tensor = Tensor::from_array(array, device)?;
-            map.insert(value.name.clone(), Param { tensor, role, trainable: role == Role::Weight });
+            let frozen = value.frozen;
+            let trainable = role == Role::Weight && !frozen;
+            map.insert(value.name.clone(), Param { tensor, role, trainable, frozen });
         }
         Ok(Self { map })
     }
@@ -105,10 +109,10 @@ impl Params {
         Ok(())
     }
 
-    /// Makes weights trainable or not; buffers never are.
+    /// Makes weights trainable or not; buffers and what is frozen never are.
     pub fn set_trainable(&mut self, wanted: impl Fn(&str) -> bool) {
         for (name, p) in &mut self.map {
-            p.trainable = p.role == Role::Weight && wanted(name);
+            p.trainable = p.role == Role::Weight && !p.frozen && wanted(name);
         }
     }
 

@@ -79,6 +79,14 @@ impl Builder {
         }
     }
 
+    /// Makes a parameter one that never learns; see [`Graph::freeze`].
+    ///
+    /// # Errors
+    /// It is no parameter.
+    pub fn freeze(&mut self, param: ValueId) -> Result<()> {
+        self.graph.freeze(param)
+    }
+
     /// A node that is no module of its own, such as the sum of a residual block.
     ///
     /// # Errors

@@ -57,6 +57,8 @@ pub struct Value {
     pub fact: Fact,
     /// Where it comes from.
     pub source: Source,
+    /// Whether it is a parameter that never learns, whatever is trained around it: `requires_grad=False`.
+    pub frozen: bool,
 }
 
 impl Value {
@@ -251,7 +253,7 @@ impl Graph {
             return Err(Error::Graph(format!("there is a value `{name}` already")));
         }
         self.names.insert(name.clone(), id);
-        self.values.push(Some(Value { name, fact, source }));
+        self.values.push(Some(Value { name, fact, source, frozen: false }));
         Ok(id)
     }
 
@@ -271,6 +273,20 @@ impl Graph {
     /// A value of that name exists.
     pub fn add_param(&mut self, name: &str, fact: Fact, role: Role) -> Result<ValueId> {
         self.add_value(name.into(), fact, Source::Param(role))
+    }
+
+    /// Makes a parameter one that never learns.
+    ///
+    /// # Errors
+    /// It is no parameter.
+    pub fn freeze(&mut self, id: ValueId) -> Result<()> {
+        match self.values.get_mut(id.index()).and_then(Option::as_mut) {
+            Some(v) if v.role().is_some() => {
+                v.frozen = true;
+                Ok(())
+            }
+            _ => Err(Error::Graph(format!("value #{} is no parameter", id.0))),
+        }
     }
 
     /// Adds a node, whose outputs take its name (`name`, `name:1`, ..).

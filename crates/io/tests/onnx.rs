@@ -6,7 +6,9 @@
 use std::fs;
 
 use indexmap::IndexMap;
-use occam_graph::ops::{Activation, Binary, ChannelShuffle, Flatten, Linear, Slice, examples};
+use occam_graph::ops::{
+    Activation, Binary, ChannelShuffle, DropUnit, Dropout, Flatten, Linear, Slice, examples,
+};
 use occam_graph::{Array, Builder, Dim, Fact, Graph, Op, Role, Weights};
 use occam_io::Error;
 use occam_io::onnx::proto::{GraphProto, NodeProto, ValueInfoProto, dimension, type_proto};
@@ -66,7 +68,9 @@ fn every_family_is_exported() {
         assert_eq!(read_model(&path).unwrap(), model, "{name}");
 
         let proto = graph_of(&model);
-        assert_eq!(proto.node.last().unwrap().name(), "node");
+        // What is left out leaves a copy of its input.
+        let last = if *name == "Dropout" { "output.identity" } else { "node" };
+        assert_eq!(proto.node.last().unwrap().name(), last);
         assert_eq!(proto.node.last().unwrap().output, ["output"]);
         // Attributes that ONNX takes as inputs are initializers too, called after the node.
         let (constants, parameters): (Vec<_>, Vec<_>) =
@@ -78,7 +82,9 @@ fn every_family_is_exported() {
             assert_eq!(tensor.raw_data(), array.to_le_bytes());
             assert!(tensor.dims.iter().map(|&d| d as usize).eq(array.shape().iter().copied()));
         }
-        assert_eq!(shape(&proto.input[0])[0], "batch");
+        let first = &graph.value(graph.inputs()[0]).unwrap().fact.shape[0];
+        let wanted = first.known().map_or_else(|| "batch".to_owned(), |n| n.to_string());
+        assert_eq!(shape(&proto.input[0])[0], wanted, "{name}");
     }
 }
 
@@ -197,6 +203,19 @@ fn attributes_become_inputs_where_onnx_wants_them() {
     assert_eq!(nodes, ["node: Clip(x, node.min, node.max) -> y"]);
     assert_eq!(constants, [0f32.to_le_bytes(), 6f32.to_le_bytes()]);
 
+    let (nodes, constants) = line(Activation::Gelu { tanh: false }.into(), image(4.into()));
+    assert_eq!(
+        nodes,
+        [
+            "node.quotient: Div(x, node.root) -> node.quotient",
+            "node.erf: Erf(node.quotient) -> node.erf",
+            "node.sum: Add(node.erf, node.one) -> node.sum",
+            "node.product: Mul(x, node.sum) -> node.product",
+            "node: Mul(node.product, node.half) -> y",
+        ]
+    );
+    assert_eq!(constants, [2f32.sqrt(), 1.0, 0.5].map(f32::to_le_bytes));
+
     let (nodes, constants) = line(Slice { axis: 1, start: 3, end: 6 }.into(), image(4.into()));
     assert_eq!(nodes, ["node: Slice(x, node.starts, node.ends, node.axes) -> y"]);
     assert_eq!(constants, [bytes(&[3]), bytes(&[6]), bytes(&[1])]);
@@ -216,6 +235,24 @@ fn attributes_become_inputs_where_onnx_wants_them() {
     let (nodes, constants) = line(shuffle(), image(Dim::symbol("S")));
     assert_eq!(nodes[2], "node.shape: Shape(x) -> node.shape");
     assert_eq!(constants, [bytes(&[0, 2, 3, -1])]);
+}
+
+/// Also where one follows another, or its value is an output.
+#[test]
+fn dropout_is_left_out() {
+    let mut b = Builder::new();
+    let x = b.input("input", Fact::f32([Dim::symbol("N"), 4.into()])).unwrap();
+    let drop = |unit| Dropout { rate: 0.5, unit };
+    let y = b.op("relu", Activation::Relu, &[x]).unwrap();
+    let y = b.op("drop", drop(DropUnit::Element), &[y]).unwrap();
+    let y = b.op("path", drop(DropUnit::Sample), &[y]).unwrap();
+    let z = b.op("sum", Binary::Add, &[y, x]).unwrap();
+    b.output("sum", z).unwrap();
+    b.output("dropped", y).unwrap();
+    let graph = b.finish().unwrap();
+    let lines = lines(&exported(&graph));
+    assert_eq!(lines, ["relu: Relu(input) -> dropped", "sum: Add(dropped, input) -> sum"]);
+    assert!(graph.find_node("drop").is_some());
 }
 
 #[test]

@@ -196,3 +196,70 @@ fn resumes_between_a_step_and_the_end_of_its_epoch() {
     let log = std::fs::read_to_string(again.join("log.jsonl")).unwrap();
     assert!(!log.contains("\"mode\":\"train\""), "{log}");
 }
+
+/// In `f16` the scale of the loss is part of what goes on: it begins too large here, so that the first steps are skipped.
+#[test]
+fn mixed_precision_resumes_with_its_loss_scale() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), false, "dict(type='SGD', lr=0.05, momentum=0.9)", 3, "");
+    let run = |name: &str, more: &[&str]| {
+        let work = dir.path().join(name);
+        let mut command = occam(&config, &work);
+        command.args(["--cfg-options", "train_cfg.max_iters=12"]).args(more);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        work
+    };
+    let amp = [
+        "optim_wrapper.loss_scale.init_scale=3e7",
+        "optim_wrapper.loss_scale.growth_interval=4",
+        "default_hooks.checkpoint.max_keep_ckpts=-1",
+        "--amp",
+        "f16",
+    ];
+    let whole = run("whole", &amp);
+    let text = std::fs::read_to_string(whole.join("config.py")).unwrap();
+    assert!(text.contains("AmpOptimWrapper") && text.contains("float16"), "{text}");
+    // [scale, good steps in two halves]
+    let scaler = |file: &str| {
+        let (tensors, _) = occam::io::safetensors::load(whole.join(file)).unwrap();
+        match tensors["optimizer/loss_scaler"].data() {
+            occam::graph::Data::F32(v) => v.clone(),
+            other => panic!("{}", other.dtype()),
+        }
+    };
+    let (first, last) = (scaler("iter_3.safetensors"), scaler("iter_12.safetensors"));
+    assert!(first[0] < 3e7 && last[0] < first[0] && last[2] > 0.0, "{first:?}, {last:?}");
+    for from in ["iter_3.safetensors", "iter_9.safetensors"] {
+        let from = whole.join(from);
+        let again = run("again", &[&amp[..], &["--resume", from.to_str().unwrap()]].concat());
+        assert_eq!(final_weights(&whole), final_weights(&again));
+    }
+    // A scale that stays too large lets no weight move; running statistics still follow.
+    let stuck = run("stuck", &["optim_wrapper.loss_scale=1e30", "--amp", "f16"]);
+    let weights = |file: &str, part: &str| {
+        let (tensors, _) = occam::io::safetensors::load(stuck.join(file)).unwrap();
+        tensors
+            .into_iter()
+            .filter(|(n, _)| n.starts_with("backbone") && n.ends_with(part))
+            .collect::<Vec<_>>()
+    };
+    let [early, late] = ["iter_9.safetensors", "iter_12.safetensors"];
+    assert!(!weights(early, "weight").is_empty());
+    assert_eq!(weights(early, "weight"), weights(late, "weight"));
+    assert_ne!(weights(early, "running_mean"), weights(late, "running_mean"));
+    // Where nothing overflows the same steps are taken as in `f32`, nearly.
+    let loss = |work: &Path| -> f64 {
+        let log = std::fs::read_to_string(work.join("log.jsonl")).unwrap();
+        let mut values = log.lines().filter_map(|line| {
+            let at = line.find("\"loss\":")? + 7;
+            line[at..].split([',', '}']).next()?.parse::<f64>().ok()
+        });
+        values.next_back().unwrap()
+    };
+    let single = loss(&run("single", &["default_hooks.logger.interval=1"]));
+    for low in ["bf16", "f16"] {
+        let found = loss(&run(low, &["default_hooks.logger.interval=1", "--amp", low]));
+        assert!((found - single).abs() < 0.02 * single, "{low}: {found}, in f32 {single}");
+    }
+}

@@ -1,9 +1,12 @@
 //! What a training step does.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use occam_config::{Registry, Value};
+use occam_data::streams::Draw;
 use occam_data::{Batch, Seed};
-use occam_engine::{Device, Mode, Request, Tensor, collect};
+use occam_engine::{Device, Mode, Noise, Request, Tensor, collect};
 use occam_zoo::{Architecture, Losses, Sites, TaskModel};
 
 use crate::{Error, GradientMap, Model, Result};
@@ -17,6 +20,31 @@ pub struct StepContext {
     pub iter: u64,
     /// Seed of the run; a step that draws takes a stream of its own, named by purpose and `iter`.
     pub seed: Seed,
+}
+
+impl StepContext {
+    /// The random numbers of this step's runs of one model, called by its prefix (see [`Algorithm::models`]).
+    ///
+    /// They are a pure function of seed, iteration, model and node; so a resumed run draws what an uninterrupted one
+    /// does, and two runs of one model in one step draw the same.
+    pub fn noise(&self, model: &str) -> Arc<dyn Noise> {
+        Arc::new(StepNoise { seed: self.seed, iter: self.iter, model: model.into() })
+    }
+}
+
+/// See [`StepContext::noise`].
+#[derive(Debug)]
+struct StepNoise {
+    seed: Seed,
+    iter: u64,
+    model: String,
+}
+
+impl Noise for StepNoise {
+    fn uniform(&self, node: &str, out: &mut [f32]) {
+        let mut stream = self.seed.stream(&format!("dropout.{}{node}", self.model), &[self.iter]);
+        out.fill_with(|| stream.uniform_f32());
+    }
 }
 
 /// What a training step gives: the runner steps the optimizer.
@@ -174,7 +202,8 @@ struct Plain {
 impl Algorithm for Plain {
     fn train_step(&mut self, batch: &Batch, context: &StepContext) -> Result<Step> {
         let leaves = self.model.params.leaves();
-        let outputs = self.model.forward(&leaves, batch, &Request::new(Mode::Train))?;
+        let request = Request { noise: Some(context.noise("")), ..Request::new(Mode::Train) };
+        let outputs = self.model.forward(&leaves, batch, &request)?;
         let losses = self.model.loss(&outputs, batch, &mut Sites::default())?;
         let values = scalars(&losses, context)?;
         let gradients = collect(&leaves, &mut total(&losses)?.backward()?);

@@ -88,7 +88,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl From<Error> for occam_config::Error {
     fn from(error: Error) -> Self {
         match error {
-            Error::Config(e) => e,
+            Error::Config(e) | Error::Data(occam_data::Error::Config(e)) => e,
+            Error::Zoo(e) => e.into(),
             other => occam_config::Error::other(other),
         }
     }

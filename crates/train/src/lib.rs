@@ -2,6 +2,7 @@
 
 pub mod algorithm;
 pub mod checkpoint;
+pub mod dry_run;
 mod error;
 pub mod evaluate;
 pub mod export;

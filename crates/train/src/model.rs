@@ -5,7 +5,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use occam_config::Value;
 use occam_data::{Batch, DataSample, Seed};
-use occam_engine::{Bound, Device, Executor, Mode, Outputs, Params, Request, Tensor};
+use occam_engine::{Autocast, Bound, Device, Executor, Mode, Outputs, Params, Request, Tensor};
 use occam_graph::{Graph, Weights};
 use occam_zoo::{Losses, Sites, Task, TaskModel};
 
@@ -18,7 +18,9 @@ pub struct Model {
     pub params: Params,
     task: Arc<dyn Task>,
     data_preprocessor: Option<Value>,
+    batch_augments: Option<Value>,
     device: Device,
+    autocast: Autocast,
 }
 
 impl Model {
@@ -35,7 +37,9 @@ impl Model {
             params,
             task: model.task.into(),
             data_preprocessor: model.data_preprocessor,
+            batch_augments: model.batch_augments,
             device: device.clone(),
+            autocast: Autocast::default(),
         })
     }
 
@@ -54,9 +58,19 @@ impl Model {
         self.data_preprocessor.as_ref()
     }
 
+    /// What its preprocessor gets as `batch_augments`, where its config says so.
+    pub fn batch_augments(&self) -> Option<&Value> {
+        self.batch_augments.as_ref()
+    }
+
     /// The device it runs on.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// What [`Model::forward`] computes in less than `f32`, where a request asks for nothing itself.
+    pub fn set_autocast(&mut self, autocast: Autocast) {
+        self.autocast = autocast;
     }
 
     /// Mode `tensor`: runs the graph on a batch with the given parameters, which may be leaves of a tape.
@@ -64,6 +78,13 @@ impl Model {
     /// # Errors
     /// The batch does not fit.
     pub fn forward(&self, params: &Bound, batch: &Batch, request: &Request) -> Result<Outputs> {
+        if self.autocast == Autocast::default() || request.autocast != Autocast::default() {
+            return self.run(params, batch, request);
+        }
+        self.run(params, batch, &Request { autocast: self.autocast, ..request.clone() })
+    }
+
+    fn run(&self, params: &Bound, batch: &Batch, request: &Request) -> Result<Outputs> {
         let input = Tensor::from_array(&batch.inputs, &self.device)?;
         Ok(self.executor.run(params, &[input], request)?)
     }
@@ -76,12 +97,12 @@ impl Model {
         Ok(self.task.loss(&outputs.outputs, &batch.samples, sites)?)
     }
 
-    /// Mode `predict`: the batch's samples with predictions, by the running statistics and without a tape.
+    /// Mode `predict`: the batch's samples with predictions, by the running statistics, without a tape and in `f32`.
     ///
     /// # Errors
     /// The batch does not fit.
     pub fn predict(&self, batch: &Batch) -> Result<Vec<DataSample>> {
-        let outputs = self.forward(&self.params.constants(), batch, &Request::new(Mode::Eval))?;
+        let outputs = self.run(&self.params.constants(), batch, &Request::new(Mode::Eval))?;
         Ok(self.task.predict(&outputs.outputs, batch.samples.clone())?)
     }
 

@@ -1,23 +1,36 @@
 //! Architectures as graph builders, under mmcls' names, arguments and state-dict names.
 
+mod act_cfg;
+mod arch;
 mod backbones;
 mod conv_module;
+mod drop;
 mod error;
 mod heads;
 mod init;
+mod init_cfg;
 mod losses;
 mod models;
 mod necks;
 mod net;
+mod padding;
+mod se_layer;
 mod task;
+mod width;
 
-pub use backbones::{Backbone, MobileNetV2, ResNet, ShuffleNetV2, Vgg};
+pub use backbones::{
+    Backbone, DenseNet, EfficientNet, MobileNetV2, MobileNetV3, ResNet, ShuffleNetV1, ShuffleNetV2, Vgg,
+    WideResNet,
+};
 pub use error::{Error, Result};
-pub use heads::{ClsTask, Head, LinearClsHead};
+pub use heads::{
+    ClsHead, ClsTask, Head, LinearClsHead, MultiLabelClsHead, MultiLabelLinearClsHead, MultiLabelTask,
+    StackedLinearClsHead,
+};
 pub use init::{Init, Inits, initialize};
-pub use losses::{ClsLoss, CrossEntropyLoss};
+pub use losses::{AsymmetricLoss, ClsLoss, CrossEntropyLoss, FocalLoss, LabelSmoothLoss, Reduction};
 pub use models::{Architecture, ImageClassifier, TaskModel};
-pub use necks::{GlobalAveragePooling, Neck};
+pub use necks::{GeneralizedMeanPooling, GlobalAveragePooling, LinearReduction, Neck};
 pub use net::{Net, NormCfg, Returned};
 pub use task::{Losses, SiteCall, Sites, Task};
 

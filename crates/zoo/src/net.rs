@@ -3,19 +3,36 @@
 use std::ops::{Deref, DerefMut};
 
 use occam_config::Value as Config;
-use occam_graph::ops::{Activation, BatchNorm, Conv, Linear};
+use occam_graph::ops::{Activation, BatchNorm, Conv, DropUnit, Dropout, Linear};
 use occam_graph::{Builder, Role, ValueId};
 use serde::Deserialize;
 
 use crate::error::refuse;
 use crate::init::{Init, Inits};
+use crate::init_cfg::{Layer, Rules, is_inside, joined};
 use crate::{Error, Result};
 
-/// A graph builder that also notes how parameters are first filled.
+/// A graph builder that also notes how parameters are first filled, and which layers do not learn.
 #[derive(Debug, Default)]
 pub struct Net {
     builder: Builder,
     inits: Inits,
+    /// Layers that rules of an `init_cfg` may still fill.
+    open: Vec<Layer>,
+    manner: Manner,
+}
+
+/// How layers are that are built.
+#[derive(Debug, Clone, Copy, Default)]
+struct Manner {
+    /// Whether parameters never learn.
+    fixed: bool,
+    /// Whether norm layers use running statistics in training too.
+    norm_eval: bool,
+    /// Whether dropout leaves nothing out in training either.
+    keeps_all: bool,
+    /// Whether first values follow the rules of an `init_cfg`.
+    ruled: bool,
 }
 
 impl Deref for Net {
@@ -49,8 +66,123 @@ impl Net {
     /// The name stands for something else.
     pub fn parameter(&mut self, name: &str, shape: &[usize], role: Role, init: Init) -> Result<ValueId> {
         let path = self.builder.path_of(name);
-        self.inits.entry(path).or_insert(init);
-        Ok(self.builder.param(name, shape, role)?)
+        self.inits.fills.entry(path).or_insert(init);
+        let param = self.builder.param(name, shape, role)?;
+        if self.manner.fixed && role == Role::Weight {
+            self.builder.freeze(param)?;
+        }
+        Ok(param)
+    }
+
+    /// Runs `body` with another manner of building.
+    fn with<T>(&mut self, manner: Manner, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let before = std::mem::replace(&mut self.manner, manner);
+        let result = body(self);
+        self.manner = before;
+        result
+    }
+
+    /// Runs `body`; where `on`, the parameters that it adds never learn: `requires_grad = False`.
+    ///
+    /// # Errors
+    /// Those of `body`.
+    pub fn fixed<T>(&mut self, on: bool, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.with(Manner { fixed: self.manner.fixed || on, ..self.manner }, body)
+    }
+
+    /// Runs `body`; where `on`, the norm layers that it adds use and keep their running statistics in training.
+    ///
+    /// # Errors
+    /// Those of `body`.
+    pub fn norm_eval<T>(&mut self, on: bool, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.with(Manner { norm_eval: self.manner.norm_eval || on, ..self.manner }, body)
+    }
+
+    /// Runs `body`; where `on`, what it adds neither learns nor behaves otherwise in training than in evaluation.
+    ///
+    /// # Errors
+    /// Those of `body`.
+    pub fn frozen<T>(&mut self, on: bool, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let Manner { fixed, norm_eval, keeps_all, ruled } = self.manner;
+        let manner =
+            Manner { fixed: fixed || on, norm_eval: norm_eval || on, keeps_all: keeps_all || on, ruled };
+        self.with(manner, body)
+    }
+
+    /// Runs `body` of the open module, whose layers get their first values from `rules`, and where these do not match
+    /// from those of outer modules. Rules of inner modules come first.
+    ///
+    /// # Errors
+    /// Those of `body`; or a rule does not fit the layers.
+    pub(crate) fn ruled<T>(&mut self, rules: &Rules, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let result = self.with(Manner { ruled: true, ..self.manner }, body)?;
+        self.apply(rules)?;
+        Ok(result)
+    }
+
+    /// Runs `body`, whose layers keep the first values with which they are built, whatever rules say; checkpoints still
+    /// replace them.
+    ///
+    /// # Errors
+    /// Those of `body`.
+    pub fn settled<T>(&mut self, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.with(Manner { ruled: false, ..self.manner }, body)
+    }
+
+    /// Fills those layers of the open module by `rules` that no inner module's rules have filled.
+    ///
+    /// # Errors
+    /// A rule does not suit a layer's weight, or names a part that does not exist.
+    pub(crate) fn apply(&mut self, rules: &Rules) -> Result<()> {
+        let module = self.builder.path_of("");
+        for part in rules.parts() {
+            let path = joined(&module, part);
+            if !self.inits.fills.keys().any(|name| is_inside(name, &path)) {
+                return refuse(format!("init_cfg: `override` names `{part}`, but there is no `{path}`"));
+            }
+        }
+        let mut open = Vec::new();
+        for layer in std::mem::take(&mut self.open) {
+            let inside = is_inside(&layer.path, &module);
+            match if inside { rules.fill(&module, &layer)? } else { None } {
+                Some(inits) => self.fill(&layer, inits),
+                None => open.push(layer),
+            }
+        }
+        self.open = open;
+        self.inits.pretrained.extend(rules.pretrained(&module));
+        Ok(())
+    }
+
+    fn fill(&mut self, layer: &Layer, [weight, bias]: [Init; 2]) {
+        self.inits.fills.insert(format!("{}.weight", layer.path), weight);
+        if layer.biased {
+            self.inits.fills.insert(format!("{}.bias", layer.path), bias);
+        }
+    }
+
+    /// Notes the open module as a layer of PyTorch's with a weight, so that rules can fill it.
+    fn note_layer(&mut self, classes: &'static [&'static str], shape: &[usize], biased: bool) {
+        let path = self.builder.path_of("");
+        if !self.manner.ruled || self.open.iter().any(|l| l.path == path) {
+            return;
+        }
+        let layer = Layer { path, classes, shape: shape.to_vec(), biased };
+        self.fill(&layer, layer.torch_default());
+        self.open.push(layer);
+    }
+
+    /// Dropout as the module `name`; the value itself where nothing is ever left out.
+    ///
+    /// # Errors
+    /// The rate is no probability.
+    pub fn dropout(&mut self, name: &str, x: ValueId, rate: f64, unit: DropUnit) -> Result<ValueId> {
+        let keeps_all = self.manner.keeps_all || rate == 0.0;
+        self.layer(
+            name,
+            &[x],
+            |net| if keeps_all { Ok(x) } else { Ok(net.this(Dropout { rate, unit }, &[x])?) },
+        )
     }
 
     /// Runs `body` inside the module `name` and notes the call.
@@ -80,19 +212,22 @@ impl Net {
         inputs: &[ValueId],
         body: impl FnOnce(&mut Self) -> Result<Returned>,
     ) -> Result<Vec<ValueId>> {
-        let mut inits = std::mem::take(&mut self.inits);
+        let manner = self.manner;
+        let (mut inits, mut open) = (std::mem::take(&mut self.inits), std::mem::take(&mut self.open));
         let returned = self.builder.call::<Error>(name, inputs, |builder| {
-            let mut net = Net { builder: std::mem::take(builder), inits: std::mem::take(&mut inits) };
+            let (builder_in, inits_in) = (std::mem::take(builder), std::mem::take(&mut inits));
+            let mut net =
+                Net { builder: builder_in, inits: inits_in, open: std::mem::take(&mut open), manner };
             let result = body(&mut net);
             *builder = net.builder;
-            inits = net.inits;
+            (inits, open) = (net.inits, net.open);
             result
         });
-        self.inits = inits;
+        (self.inits, self.open) = (inits, open);
         Ok(returned?.values().to_vec())
     }
 
-    /// `nn.Conv2d` without bias, filled by Kaiming's rule.
+    /// `nn.Conv2d` without bias, filled by Kaiming's rule where no `init_cfg` rules.
     ///
     /// # Errors
     /// The input does not fit.
@@ -107,8 +242,8 @@ impl Net {
         self.conv2d_with(name, x, [out, kernel], conv, false, Init::KaimingNormalFanOut)
     }
 
-    /// `nn.Conv2d` with `out` channels of `kernel` times `kernel` taps, its weight filled by `init` and its bias, if it
-    /// has one, with 0.
+    /// `nn.Conv2d` with `out` channels of `kernel` times `kernel` taps. Where no `init_cfg` rules, its weight is filled by
+    /// `init` and its bias, if it has one, with 0.
     ///
     /// # Errors
     /// The input does not fit.
@@ -131,6 +266,7 @@ impl Net {
             if bias {
                 inputs.push(net.parameter("bias", &[out], Role::Weight, Init::Constant(0.0))?);
             }
+            net.note_layer(&["Conv2d", "_ConvNd"], &shape, bias);
             Ok(net.this(conv, &inputs)?)
         })
     }
@@ -155,15 +291,19 @@ impl Net {
         [first_weight, first_bias]: [f32; 2],
     ) -> Result<ValueId> {
         let channels = [self.channels(x)?];
+        let frozen = self.manner.norm_eval;
         self.layer(name, &[x], |net| {
-            let inputs = [
-                x,
-                net.parameter("weight", &channels, Role::Weight, Init::Constant(first_weight))?,
-                net.parameter("bias", &channels, Role::Weight, Init::Constant(first_bias))?,
-                net.parameter("running_mean", &channels, Role::Buffer, Init::Constant(0.0))?,
-                net.parameter("running_var", &channels, Role::Buffer, Init::Constant(1.0))?,
-            ];
-            Ok(net.this(BatchNorm { eps: norm.eps, momentum: norm.momentum }, &inputs)?)
+            let [weight, bias] = net.fixed(!norm.requires_grad, |net| {
+                Ok([
+                    net.parameter("weight", &channels, Role::Weight, Init::Constant(first_weight))?,
+                    net.parameter("bias", &channels, Role::Weight, Init::Constant(first_bias))?,
+                ])
+            })?;
+            let mean = net.parameter("running_mean", &channels, Role::Buffer, Init::Constant(0.0))?;
+            let var = net.parameter("running_var", &channels, Role::Buffer, Init::Constant(1.0))?;
+            net.note_layer(norm.classes(), &channels, true);
+            let op = BatchNorm { eps: norm.eps, momentum: norm.momentum, frozen };
+            Ok(net.this(op, &[x, weight, bias, mean, var])?)
         })
     }
 
@@ -183,6 +323,7 @@ impl Net {
         self.layer(name, &[x], |net| {
             let w = net.parameter("weight", &[to, from], Role::Weight, Init::Normal { std })?;
             let b = net.parameter("bias", &[to], Role::Weight, Init::Constant(0.0))?;
+            net.note_layer(&["Linear", "Module"], &[to, from], true);
             Ok(net.this(Linear, &[x, w, b])?)
         })
     }
@@ -194,10 +335,10 @@ pub use occam_graph::Returned;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NormCfg {
-    /// `BN` or `BN2d`; `SyncBN` is the same in one process.
+    /// `BN`, `BN1d` or `BN2d`, one layer for all ranks here; `SyncBN` is the same in one process.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Whether its weight and bias learn; only true so far.
+    /// Whether its weight and bias learn.
     pub requires_grad: bool,
     /// Added to the variance.
     pub eps: f64,
@@ -215,15 +356,22 @@ impl NormCfg {
     /// Refuses norms that do not exist here.
     ///
     /// # Errors
-    /// The type is another, or it should not learn.
+    /// The type is another.
     pub fn check(&self) -> Result<()> {
-        if !["BN", "BN2d", "SyncBN"].contains(&self.kind.as_str()) {
-            return refuse(format!("norm_cfg: there is no norm `{}`; known are BN, BN2d, SyncBN", self.kind));
-        }
-        if !self.requires_grad {
-            return refuse("norm_cfg: `requires_grad=False` is not supported");
+        if !["BN", "BN1d", "BN2d", "SyncBN"].contains(&self.kind.as_str()) {
+            let known = "BN, BN1d, BN2d, SyncBN";
+            return refuse(format!("norm_cfg: there is no norm `{}`; known are {known}", self.kind));
         }
         Ok(())
+    }
+
+    /// The class of the original's layer, and the one that it derives from.
+    fn classes(&self) -> &'static [&'static str] {
+        match self.kind.as_str() {
+            "BN1d" => &["BatchNorm1d", "_BatchNorm"],
+            "SyncBN" => &["SyncBatchNorm", "_BatchNorm"],
+            _ => &["BatchNorm2d", "_BatchNorm"],
+        }
     }
 }
 

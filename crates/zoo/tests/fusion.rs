@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::parsed;
+use common::{noise, parsed};
 use indexmap::IndexMap;
 use occam_data::DataSample;
 use occam_engine::{Device, Executor, Mode, Outputs, Params, Request, Tensor, collect};
@@ -34,7 +34,8 @@ fn check(backbone: &str, channels: usize, size: usize) {
     let all: Vec<ValueId> = graph.nodes().flat_map(|(_, n)| n.outputs.clone()).collect();
     let input = Tensor::from_array(&fill("input", &[3, 3, size, size], -2.0, 2.0), &cpu).unwrap();
     let run = |mode: Mode, taps: &[ValueId]| -> (Outputs, usize) {
-        let request = Request { taps: taps.to_vec(), timed: true, ..Request::new(mode) };
+        let request =
+            Request { taps: taps.to_vec(), timed: true, noise: Some(noise(0)), ..Request::new(mode) };
         let out = executor.run(&params.constants(), std::slice::from_ref(&input), &request).unwrap();
         let steps = out.times.len();
         (out, steps)
@@ -55,7 +56,7 @@ fn check(backbone: &str, channels: usize, size: usize) {
         .collect();
     let gradients = |taps: &[ValueId]| -> IndexMap<String, Tensor> {
         let leaves = params.leaves();
-        let request = Request { taps: taps.to_vec(), ..Request::new(Mode::Train) };
+        let request = Request { taps: taps.to_vec(), noise: Some(noise(0)), ..Request::new(Mode::Train) };
         let out = executor.run(&leaves, std::slice::from_ref(&input), &request).unwrap();
         let losses = model.task.loss(&out.outputs, &samples, &mut Sites::default()).unwrap();
         collect(&leaves, &mut losses["loss"].clone().backward().unwrap())
@@ -91,4 +92,14 @@ fn shuffled_channels() {
 #[test]
 fn plain_networks() {
     check("dict(type='VGG', depth=11, norm_cfg=dict(type='BN'))", 512, 32);
+}
+
+/// Evaluation computes convolution, norm, drop path, sum and activation together; training leaves frozen norms alone.
+#[test]
+fn frozen_stages_and_drop_path() {
+    check(
+        "dict(type='ResNet_CIFAR', depth=18, base_channels=16, stem_channels=16, frozen_stages=2, drop_path_rate=0.4)",
+        128,
+        16,
+    );
 }

@@ -15,6 +15,7 @@ mod config_dict;
 mod convert;
 mod copying;
 mod expression;
+mod format;
 mod methods;
 mod numbers;
 mod object;

@@ -3,11 +3,13 @@
 pub mod idx;
 mod in_memory;
 mod mnist;
+mod synthetic;
 
 use occam_config::{Build, Error as ConfigError, Registry, Value};
 
 pub use in_memory::{InMemory, Indices};
 pub use mnist::{FASHION_MNIST, MNIST, Metainfo, MnistConfig, MnistKind};
+pub use synthetic::SyntheticDataset;
 
 use crate::{Compose, Result, Sample};
 
@@ -35,9 +37,10 @@ pub trait Dataset: Send + Sync {
 }
 
 pub(crate) fn register(registry: &mut Registry) {
-    let table: [(&str, Build<dyn Dataset>); 2] = [
+    let table: [(&str, Build<dyn Dataset>); 3] = [
         ("FashionMNIST", |value, registry| build_mnist(&FASHION_MNIST, value, registry)),
         ("MNIST", |value, registry| build_mnist(&MNIST, value, registry)),
+        ("SyntheticDataset", SyntheticDataset::build),
     ];
     registry.register_all("dataset", &table);
 }

@@ -153,9 +153,10 @@ impl Accuracy {
     }
 }
 
-/// How many classes go before `label`, and its score; `None` for a label without a class or with a score that is not a
-/// number.
-fn rank(scores: &[f32], label: i64) -> Option<(usize, f32)> {
+/// How many classes go before `label` by falling score, and its score; `None` for a label without a class or with a score
+/// that is not a number. Of equal scores the class of smaller number goes first, and scores that are no numbers go before
+/// all others.
+pub fn rank(scores: &[f32], label: i64) -> Option<(usize, f32)> {
     let label = usize::try_from(label).ok()?;
     let own = *scores.get(label).filter(|score| !score.is_nan())?;
     let before =

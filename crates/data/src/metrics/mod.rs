@@ -5,7 +5,7 @@ mod accuracy;
 use indexmap::IndexMap;
 use occam_config::{Build, Error as ConfigError, Registry, Value};
 
-pub use accuracy::{Accuracy, Thresholds};
+pub use accuracy::{Accuracy, Thresholds, rank};
 
 use crate::{DataSample, Error, Result};
 

@@ -1,11 +1,12 @@
 //! A student that learns from one teacher (Hinton et al., 2015, arXiv:1503.02531).
 
 use std::path::Path;
+use std::sync::Arc;
 
 use occam_config::{Error as ConfigError, Registry, Value};
 use occam_data::streams::Draw;
 use occam_data::{Batch, Seed};
-use occam_engine::{Bound, Mode, Outputs, Request, collect};
+use occam_engine::{Bound, Mode, Noise, Outputs, Request, collect};
 use occam_graph::Weights;
 use occam_train::{Algorithm, AlgorithmConfig, Env, Error, Model, Result, Step, StepContext, scalars, total};
 use occam_zoo::Losses;
@@ -125,6 +126,8 @@ struct Turn<'a> {
     loss: bool,
     /// Whether it is compared with the other.
     compared: bool,
+    /// What its dropout draws from.
+    noise: Arc<dyn Noise>,
 }
 
 /// What one model computed in a step.
@@ -211,6 +214,7 @@ impl Turn<'_> {
         let watch = distiller.watch(self.side);
         let params = if self.trainable { self.model.params.leaves() } else { self.model.params.constants() };
         let request = if self.compared { watch.request(self.mode) } else { Request::new(self.mode) };
+        let request = Request { noise: Some(self.noise.clone()), ..request };
         let mut outputs = self.model.forward(&params, batch, &request)?;
         let mut sites = watch.sites();
         let mut losses = Losses::new();
@@ -255,6 +259,7 @@ impl Algorithm for SingleTeacherDistill {
                 mode: if self.teacher_norm_eval { Mode::Eval } else { Mode::Train },
                 loss: self.teacher_trainable,
                 compared,
+                noise: context.noise(TEACHER),
             }
             .run(distiller, batch)?;
             add("teacher", std::mem::take(&mut pass.losses));
@@ -267,6 +272,7 @@ impl Algorithm for SingleTeacherDistill {
             mode: Mode::Train,
             loss: self.calculate_student_loss,
             compared,
+            noise: context.noise(STUDENT),
         }
         .run(distiller, batch)?;
         add("student", std::mem::take(&mut student.losses));

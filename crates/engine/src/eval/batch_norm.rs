@@ -9,7 +9,7 @@ use crate::{Mode, Result, Tensor};
 
 pub(super) fn eval(op: &BatchNorm, context: &mut Context<'_>, inputs: &[Tensor]) -> Result<Tensor> {
     let [x, weight, bias, running_mean, running_var] = operands(inputs)?;
-    if context.mode == Mode::Eval {
+    if context.mode == Mode::Eval || op.frozen {
         let scale = weight.div(&running_var.shift(op.eps)?.sqrt()?)?;
         let shift = bias.sub(&running_mean.mul(&scale)?)?;
         return x.channel_affine(&scale, &shift);

@@ -7,12 +7,12 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Instant;
 
-use occam_graph::{Bindings, Dim, Graph, Op, Source, ValueId};
+use occam_graph::{Bindings, DType, Dim, Graph, Op, Source, ValueId};
 
 use crate::eval::fused::After;
 use crate::eval::{self, Context};
-use crate::{Bound, Error, Result, Tensor};
-use plan::{Plan, Step, Work};
+use crate::{Autocast, Bound, Error, Precision, Result, Tensor};
+use plan::{Cast, Plan, Step, Work};
 
 /// Whether a run learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -24,6 +24,14 @@ pub enum Mode {
     Eval,
 }
 
+/// Where the random numbers of a run come from.
+///
+/// Equal calls give equal numbers, so that a step can be repeated; the numbers of different nodes are independent.
+pub trait Noise: std::fmt::Debug + Send + Sync {
+    /// Fills `out` with numbers uniform in `[0, 1)`, those of the node called `node`.
+    fn uniform(&self, node: &str, out: &mut [f32]);
+}
+
 /// What a run should do beside computing the outputs.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -33,12 +41,16 @@ pub struct Request {
     pub taps: Vec<ValueId>,
     /// Values that are given instead of computed; every reader sees them.
     pub feeds: HashMap<ValueId, Tensor>,
+    /// What dropout draws from; only training with such nodes needs it.
+    pub noise: Option<Arc<dyn Noise>>,
     /// Whether [`Outputs::times`] is wanted.
     pub timed: bool,
+    /// What is computed in less than `f32`.
+    pub autocast: Autocast,
 }
 
 impl Request {
-    /// A run in `mode` without taps and feeds.
+    /// A run in `mode` without taps, feeds and random numbers.
     pub fn new(mode: Mode) -> Self {
         Self { mode, ..Self::default() }
     }
@@ -92,6 +104,10 @@ impl Executor {
             Mode::Train => &self.train,
             Mode::Eval => &self.eval,
         };
+        // A convolution and what follows it in evaluation are of two precisions.
+        if request.mode == Mode::Eval && request.autocast.precision != Precision::F32 {
+            return &self.plain;
+        }
         let wanted = |v: &ValueId| fused.hidden.contains(v);
         if request.taps.iter().any(wanted) || request.feeds.keys().any(wanted) { &self.plain } else { fused }
     }
@@ -106,20 +122,32 @@ impl Executor {
     /// # Errors
     /// An input or a parameter is missing or does not fit its fact, or an operation refuses its inputs.
     pub fn run(&self, params: &Bound, inputs: &[Tensor], request: &Request) -> Result<Outputs> {
+        let autocast = request.autocast;
+        let (scale, unscale) = (f64::from(autocast.loss_scale), 1.0 / f64::from(autocast.loss_scale));
         let mut values: Vec<Option<Tensor>> = vec![None; self.graph.value_count()];
-        self.bind_inputs(inputs, &mut values)?;
+        self.bind_inputs(inputs, &mut values, unscale)?;
         for (&id, tensor) in &request.feeds {
-            set(&mut values, id, tensor.clone());
+            set(&mut values, id, unscaled(tensor, unscale)?);
         }
+        let returned = |tensor: Tensor| -> Result<Tensor> {
+            let tensor = if autocast.precision == Precision::F32 { tensor } else { single(tensor)? };
+            unscaled(&tensor, scale)
+        };
         let mut out = Outputs::default();
-        let mut context = Context { mode: request.mode, graph: &self.graph, node: None, buffers: Vec::new() };
+        let mut context = Context {
+            mode: request.mode,
+            graph: &self.graph,
+            node: None,
+            noise: request.noise.as_deref(),
+            buffers: Vec::new(),
+        };
         let plan = self.plan(request);
         for (step, unread) in plan.steps.iter().zip(&plan.last_reads) {
             if !step.outputs.iter().all(|v| request.feeds.contains_key(v)) {
                 let node = self.graph.node(step.node)?;
                 let mut operands = Vec::with_capacity(step.inputs.len());
                 for (i, &v) in step.inputs.iter().enumerate() {
-                    operands.push(self.operand(v, params, &values)?);
+                    operands.push(self.operand(v, params, &values, unscale)?);
                     // Whoever reads a value last may compute in its place.
                     let again = step.inputs.iter().skip(i + 1).any(|&later| later == v);
                     if unread.contains(&v) && !again && !request.taps.contains(&v) {
@@ -127,6 +155,9 @@ impl Executor {
                     }
                 }
                 let started = request.timed.then(Instant::now);
+                if let Some(low) = autocast.precision.low() {
+                    cast(step.cast, low, &mut operands)?;
+                }
                 let results = self
                     .compute(step, &mut context, operands)
                     .map_err(|e| Error::Node { node: node.name.clone(), source: Box::new(e) })?;
@@ -142,16 +173,16 @@ impl Executor {
             for &v in unread {
                 let value = take(&mut values, v);
                 if let (true, Some(value)) = (request.taps.contains(&v), value) {
-                    out.taps.insert(v, value);
+                    out.taps.insert(v, returned(value)?);
                 }
             }
         }
         for (_, v) in self.graph.outputs() {
-            out.outputs.push(self.operand(*v, params, &values)?);
+            out.outputs.push(returned(self.operand(*v, params, &values, unscale)?)?);
         }
         for &v in &request.taps {
             if let Entry::Vacant(tap) = out.taps.entry(v) {
-                tap.insert(self.operand(v, params, &values)?);
+                tap.insert(returned(self.operand(v, params, &values, unscale)?)?);
             }
         }
         out.buffers = context.buffers;
@@ -181,7 +212,7 @@ impl Executor {
         Ok(vec![output])
     }
 
-    fn operand(&self, v: ValueId, params: &Bound, values: &[Option<Tensor>]) -> Result<Tensor> {
+    fn operand(&self, v: ValueId, params: &Bound, values: &[Option<Tensor>], unscale: f64) -> Result<Tensor> {
         if let Some(Some(tensor)) = values.get(v.index()) {
             return Ok(tensor.clone());
         }
@@ -193,14 +224,14 @@ impl Executor {
                 if value.fact.known_shape().is_some_and(|s| s != tensor.shape()) {
                     return Err(missing(&format!("{} wanted, {tensor:?} given", value.fact)));
                 }
-                Ok(tensor.clone())
+                unscaled(tensor, unscale)
             }
             _ => Err(missing("its value was let go or never computed")),
         }
     }
 
     /// Checks the inputs against their facts: equal symbols must be equal sizes.
-    fn bind_inputs(&self, inputs: &[Tensor], values: &mut [Option<Tensor>]) -> Result<()> {
+    fn bind_inputs(&self, inputs: &[Tensor], values: &mut [Option<Tensor>], unscale: f64) -> Result<()> {
         let wanted = self.graph.inputs();
         if wanted.len() != inputs.len() {
             let message = format!("{} inputs wanted, {} given", wanted.len(), inputs.len());
@@ -222,10 +253,41 @@ impl Executor {
             if !fits {
                 return refuse(format!("{} wanted, {tensor:?} given", value.fact));
             }
-            set(values, id, tensor.clone());
+            set(values, id, unscaled(tensor, unscale)?);
         }
         Ok(())
     }
+}
+
+/// A tensor where gradients enter or leave the graph; integers have none.
+fn unscaled(tensor: &Tensor, factor: f64) -> Result<Tensor> {
+    if tensor.is_tracked() { tensor.scale_gradient(factor) } else { Ok(tensor.clone()) }
+}
+
+fn is_low(tensor: &Tensor) -> Result<bool> {
+    Ok(matches!(tensor.dtype()?, DType::F16 | DType::BF16))
+}
+
+/// What is low as `f32`.
+fn single(tensor: Tensor) -> Result<Tensor> {
+    if is_low(&tensor)? { tensor.cast(DType::F32) } else { Ok(tensor) }
+}
+
+/// Casts a step's operands as its kind wants them.
+fn cast(rule: Cast, low: DType, operands: &mut [Tensor]) -> Result<()> {
+    let all_low = || operands.iter().map(is_low).try_fold(true, |all, low| Ok::<_, Error>(all && low?));
+    let to = match rule {
+        Cast::Low => low,
+        Cast::Single => DType::F32,
+        Cast::Widest if all_low()? => return Ok(()),
+        Cast::Widest => DType::F32,
+    };
+    for operand in operands {
+        if matches!(operand.dtype()?, DType::F32 | DType::F16 | DType::BF16) {
+            *operand = operand.cast(to)?;
+        }
+    }
+    Ok(())
 }
 
 fn take(values: &mut [Option<Tensor>], id: ValueId) -> Option<Tensor> {
@@ -270,6 +332,15 @@ mod tests {
         Tensor::from_f32(&[n, 3, 8, 8], data, &Device::cpu()).unwrap()
     }
 
+    #[derive(Debug)]
+    struct Halves;
+
+    impl Noise for Halves {
+        fn uniform(&self, _: &str, out: &mut [f32]) {
+            out.fill(0.5);
+        }
+    }
+
     #[test]
     fn every_family_runs_in_both_modes_with_the_inferred_shape() {
         for name in Op::FAMILIES {
@@ -281,8 +352,8 @@ mod tests {
             let x =
                 Tensor::from_f32(&shape, (0..n).map(|i| (i as f32).cos()).collect(), &Device::cpu()).unwrap();
             for mode in [Mode::Train, Mode::Eval] {
-                let out =
-                    executor.run(&params.constants(), std::slice::from_ref(&x), &Request::new(mode)).unwrap();
+                let request = Request { noise: Some(Arc::new(Halves)), ..Request::new(mode) };
+                let out = executor.run(&params.constants(), std::slice::from_ref(&x), &request).unwrap();
                 let fact = &graph.value(graph.outputs()[0].1).unwrap().fact;
                 assert_eq!(out.outputs[0].shape(), fact.eval_shape(&bindings).unwrap(), "{name}");
             }

@@ -9,18 +9,21 @@ use crate::{AxisMap, Error, Fact, Result};
 /// Inputs: `x [N, C, ..]`, `weight γ [C]`, `bias β [C]`, `running_mean [C]`, `running_var [C]`. In training `μ` and
 /// `σ²` are the batch's mean and biased variance and the running ones become
 /// `(1 − momentum) · running + momentum · batch`, with the unbiased variance; in evaluation they are the running
-/// ones. As `torch.nn.BatchNorm2d`.
+/// ones, and where `frozen` in training too, which then leaves them as they are. As `torch.nn.BatchNorm2d`, a frozen
+/// one as after its `eval()`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchNorm {
     /// ε, added to the variance.
     pub eps: f64,
     /// Weight of the batch in the running statistics.
     pub momentum: f64,
+    /// Whether training normalizes by the running statistics too.
+    pub frozen: bool,
 }
 
 impl Default for BatchNorm {
     fn default() -> Self {
-        Self { eps: 1e-5, momentum: 0.1 }
+        Self { eps: 1e-5, momentum: 0.1, frozen: false }
     }
 }
 
@@ -30,7 +33,11 @@ impl OpFamily for BatchNorm {
     }
 
     fn attributes(&self) -> Vec<(&'static str, String)> {
-        vec![("eps", self.eps.to_string()), ("momentum", self.momentum.to_string())]
+        let mut list = vec![("eps", self.eps.to_string()), ("momentum", self.momentum.to_string())];
+        if self.frozen {
+            list.push(("frozen", "true".into()));
+        }
+        list
     }
 
     fn infer(&self, inputs: &[&Fact]) -> Result<Vec<Fact>> {

@@ -1,7 +1,9 @@
 //! From a graph to a model.
 
+use std::borrow::Cow;
+
 use indexmap::IndexMap;
-use occam_graph::{Array, Fact, Graph, Node, Value, ValueId, Weights};
+use occam_graph::{Array, Fact, Graph, Node, Op, Patch, Value, ValueId, Weights};
 
 use super::facts::Facts;
 use super::names::Plan;
@@ -14,7 +16,8 @@ use crate::{Error, Result};
 /// How to write a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportOptions {
-    /// Version of ONNX's operator set, 15 to 23. Higher ones need newer runtimes and give the same nodes.
+    /// Version of ONNX's operator set, 15 to 23. Higher ones need newer runtimes and give the same nodes, but for layer
+    /// normalization, which is one node from 17 on.
     pub opset: i64,
     /// Name of the graph.
     pub name: String,
@@ -43,13 +46,15 @@ impl Default for ExportOptions {
 /// Nodes, inputs and outputs keep their names, initializers are called as the parameters are. Where a node's value is
 /// an output of the graph, it takes the output's name; an `Identity` copies it where it cannot (it is an input, a
 /// parameter, or two outputs). Symbolic sizes become `dim_param`s. Only parameters that a node reads are written, and
-/// weights that the graph lacks, such as `num_batches_tracked`, are not.
+/// weights that the graph lacks, such as `num_batches_tracked`, are not. Dropout leaves nothing out in inference and is left
+/// out itself.
 ///
 /// # Errors
 /// A parameter is missing among the weights or has another type or shape, an option is out of range, or a name
 /// cannot be written.
 pub fn export(graph: &Graph, weights: &Weights, options: &ExportOptions) -> Result<ModelProto> {
     let ir_version = ir_version(options.opset)?;
+    let graph = for_inference(graph)?;
     if options.name.is_empty() {
         return Err(Error::Option { option: "name", message: "it must not be empty".into() });
     }
@@ -63,11 +68,32 @@ pub fn export(graph: &Graph, weights: &Weights, options: &ExportOptions) -> Resu
         producer_name: Some("occam".into()),
         producer_version: Some(env!("CARGO_PKG_VERSION").into()),
         doc_string: (!options.doc.is_empty()).then(|| options.doc.clone()),
-        graph: Some(export_graph(graph, weights, options)?),
+        graph: Some(export_graph(&graph, weights, options)?),
         opset_import: vec![opset],
         metadata_props: metadata.collect(),
         ..Default::default()
     })
+}
+
+/// The graph without what only training needs.
+fn for_inference(graph: &Graph) -> Result<Cow<'_, Graph>> {
+    let mut patch = Patch::new("without_dropout");
+    let mut found = false;
+    // From behind: where one follows another, the later is gone before what it reads goes.
+    for id in graph.order()?.into_iter().rev() {
+        let node = graph.node(id)?;
+        if let (Op::Dropout(_), [x], [y]) = (&node.op, node.inputs.as_slice(), node.outputs.as_slice()) {
+            patch.replace(*y, *x);
+            patch.remove(id);
+            found = true;
+        }
+    }
+    if !found {
+        return Ok(Cow::Borrowed(graph));
+    }
+    let mut bypassed = graph.clone();
+    patch.apply(&mut bypassed)?;
+    Ok(Cow::Owned(bypassed))
 }
 
 /// The first version of the file format that has the operator set; 8 at least, which every current runtime reads.
@@ -88,7 +114,7 @@ fn ir_version(opset: i64) -> Result<i64> {
 
 fn export_graph(graph: &Graph, weights: &Weights, options: &ExportOptions) -> Result<GraphProto> {
     let facts = Facts::new(&options.batch_name)?;
-    let mut target = Target::default();
+    let mut target = Target { opset: options.opset, ..Target::default() };
     let plan = Plan::new(graph, &mut target.values)?;
     for &id in &plan.params {
         target.initializers.push(initializer(graph.value(id)?, weights)?);

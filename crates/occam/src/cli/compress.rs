@@ -35,7 +35,7 @@ impl Args {
     pub fn run(self, json: bool) -> Outcome {
         let config = self.config.load()?;
         let registry = occam::registry();
-        let loader = self.config.loader();
+        let loader = self.config.loader()?;
         let work_dir = self.config.work_dir(self.work_dir.as_deref(), &config);
         let options = RecipeOptions {
             registry: &registry,

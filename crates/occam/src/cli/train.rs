@@ -7,7 +7,8 @@ use occam_train::{Error, Resume, RunOptions, Runner};
 use serde_json::json;
 
 use super::Outcome;
-use super::common::{ConfigArgs, DeviceArgs};
+use super::common::{AmpArgs, ConfigArgs, DeviceArgs};
+use super::dry_run;
 use crate::diagnostic::Failure;
 use crate::{console, interrupt};
 
@@ -16,7 +17,8 @@ use crate::{console, interrupt};
 #[command(after_help = "Examples:\n  \
     occam train configs/fashion_mnist/resnet20.py\n  \
     occam train configs/fashion_mnist/resnet20.py --work-dir w --cfg-options train_cfg.max_epochs=1\n  \
-    occam train configs/fashion_mnist/resnet20.py --work-dir w --resume\n\n\
+    occam train configs/fashion_mnist/resnet20.py --work-dir w --resume\n  \
+    occam train configs/resnet/resnet50_8xb32_in1k.py --dry-run\n\n\
     The work directory holds the resolved config, log.jsonl, tensorboard/, and checkpoints.\n\
     Ctrl-C saves after the present step and stops; --resume goes on from there, as if nothing had been.")]
 pub struct Args {
@@ -34,8 +36,13 @@ pub struct Args {
     /// Scale the learning rate by the batch size over the config's `auto_scale_lr.base_batch_size`
     #[arg(long)]
     auto_scale_lr: bool,
+    /// Try the config without its data: two iterations and a validation on synthetic images, and what a run would take
+    #[arg(long, conflicts_with = "resume")]
+    dry_run: bool,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    amp: AmpArgs,
 }
 
 impl Args {
@@ -52,8 +59,11 @@ impl Args {
             }
             config.set("auto_scale_lr.enable", Value::from(true))?;
         }
+        if let Some(wrapper) = config.as_dict_mut().and_then(|dict| dict.get_mut("optim_wrapper")) {
+            self.amp.apply(wrapper)?;
+        }
         let registry = occam::registry();
-        let loader = self.config.loader();
+        let loader = self.config.loader()?;
         let work_dir = self.config.work_dir(self.work_dir.as_deref(), &config);
         let resume = match self.resume.as_deref() {
             None => Resume::No,
@@ -69,6 +79,9 @@ impl Args {
             resume,
             reporter: console::reporter(json),
         };
+        if self.dry_run {
+            return dry_run::run(&config, options, json);
+        }
         let mut runner = Runner::from_config(&config, options)?;
         interrupt::listen();
         let metrics = runner.train().map_err(|e| self.stopped(e, &work_dir))?;

@@ -1,10 +1,10 @@
 //! The optimizer of a run: `optim_wrapper`.
 
+mod amp;
 mod clip;
 mod kinds;
 mod paramwise;
 mod wrapper;
 
-pub use wrapper::{GroupState, OptimWrapper};
-
 pub(crate) use kinds::register;
+pub use wrapper::{GroupState, OptimWrapper};

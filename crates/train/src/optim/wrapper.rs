@@ -4,14 +4,15 @@ use indexmap::IndexMap;
 use occam_config::{Dict, Error as ConfigError, Registry, Value};
 use occam_engine::optim::{Optimizer, Settings, State};
 use occam_engine::schedule::{Schedule, Scheduled, Target};
-use occam_engine::{Device, Tensor};
+use occam_engine::{Autocast, Device, Tensor};
 use occam_graph::Weights;
 use serde::{Deserialize, Serialize};
 
+use super::amp::{self, Amp};
 use super::clip::{Clip, two_norm};
 use super::paramwise::Paramwise;
 use crate::error::refuse;
-use crate::{Algorithm, Error, GradientMap, Result};
+use crate::{Algorithm, Error, GradientMap, Model, Result};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,6 +89,7 @@ fn scheduled([value, base]: [u64; 2]) -> Scheduled {
 /// | `accumulative_counts` | 1 | iterations whose gradients are averaged for one step; the last step of a training averages those that are left |
 /// | `paramwise_cfg` | None | settings for single parameters |
 /// | `constructor` | `DefaultOptimWrapperConstructor` | no other |
+/// | `dtype`, `loss_scale`, `use_fsdp` | | of `AmpOptimWrapper`: mixed precision |
 ///
 /// The original loses gradients that were accumulated before a stop; here they are in checkpoints.
 pub struct OptimWrapper {
@@ -103,6 +105,7 @@ pub struct OptimWrapper {
     count: u64,
     /// Iterations in all.
     max_count: Option<u64>,
+    amp: Option<Amp>,
 }
 
 /// The config of an optimizer with some arguments changed.
@@ -122,6 +125,20 @@ impl OptimWrapper {
     /// # Errors
     /// A key is unknown or of the wrong type.
     pub fn from_config(value: &Value, registry: &Registry, algorithm: &dyn Algorithm) -> Result<Self> {
+        Self::of_models(value, registry, &algorithm.models())
+    }
+
+    /// Reads `optim_wrapper` without a model, to see whether it is right.
+    ///
+    /// # Errors
+    /// A key is unknown or of the wrong type.
+    pub fn check(value: &Value, registry: &Registry) -> Result<()> {
+        Self::of_models(value, registry, &[]).map(drop)
+    }
+
+    fn of_models(value: &Value, registry: &Registry, models: &[(&str, &Model)]) -> Result<Self> {
+        let (amp, value) = Amp::split(value)?;
+        let value = &value;
         match value.type_name() {
             None | Some("OptimWrapper") => {}
             Some(name) => {
@@ -158,9 +175,10 @@ impl OptimWrapper {
             pending: GradientMap::new(),
             count: 0,
             max_count: None,
+            amp,
         };
         let mut known = IndexMap::from([(String::new(), 0)]);
-        for (prefix, model) in algorithm.models() {
+        for (prefix, model) in models {
             for (name, _) in model.params.iter().filter(|(_, p)| p.trainable) {
                 let full = format!("{prefix}{name}");
                 let own = match (&paramwise, model.graph().find(name)) {
@@ -248,16 +266,19 @@ impl OptimWrapper {
     }
 
     /// Moves the parameters that have a gradient. Returns the norm of the gradients before clipping: the 2-norm, or the one
-    /// by which `clip_grad` clips; none where the gradients are only kept for a later step. Where the norm is not finite,
-    /// nothing is moved.
+    /// by which `clip_grad` clips; none where the gradients are only kept for a later step, or where the loss scale was too
+    /// large for `f16`. Where the norm is not finite, nothing is moved.
     ///
     /// # Errors
     /// A gradient does not fit its parameter.
     pub fn step(&mut self, algorithm: &mut dyn Algorithm, gradients: GradientMap) -> Result<Option<f64>> {
         let Some(mut gradients) = self.accumulated(gradients)? else { return Ok(None) };
         let norm = two_norm(gradients.values())?;
+        if let Some(amp) = &mut self.amp {
+            amp.update(norm.is_finite());
+        }
         if !norm.is_finite() {
-            return Ok(Some(norm));
+            return Ok((!self.skipped()).then_some(norm));
         }
         let (clipped_by, norm) = match self.clip {
             Some(clip) => {
@@ -286,6 +307,25 @@ impl OptimWrapper {
             }
         }
         Ok(Some(clipped_by))
+    }
+
+    /// How the next step is to be computed.
+    pub fn autocast(&self) -> Autocast {
+        self.amp.as_ref().map(Amp::autocast).unwrap_or_default()
+    }
+
+    /// Tells an algorithm's models how the next step is to be computed.
+    pub fn prepare(&self, algorithm: &mut dyn Algorithm) {
+        let autocast = self.autocast();
+        for (_, model) in algorithm.models_mut() {
+            model.set_autocast(autocast);
+        }
+    }
+
+    /// Whether the last step moved nothing because the loss scale was too large for `f16`; training goes on with a smaller
+    /// one.
+    pub fn skipped(&self) -> bool {
+        self.amp.as_ref().is_some_and(Amp::skipped)
     }
 
     /// Whether the norm that [`OptimWrapper::step`] returns is worth a log.
@@ -317,9 +357,13 @@ impl OptimWrapper {
         Ok(due.then(|| std::mem::take(&mut self.pending)))
     }
 
-    /// The optimizer's own tensors.
+    /// The optimizer's own tensors, and the loss scale's state.
     pub fn state(&self) -> State {
-        self.groups.iter().flat_map(|g| g.optimizer.state()).collect()
+        let mut state: State = self.groups.iter().flat_map(|g| g.optimizer.state()).collect();
+        if let Some(amp) = &self.amp {
+            amp.save(&mut state);
+        }
+        state
     }
 
     /// Gradients kept for a later step.
@@ -356,8 +400,13 @@ impl OptimWrapper {
             );
             return Err(Error::Other(message));
         }
+        let mut scaler = State::new();
+        if let Some(array) = optimizer.get(amp::STATE) {
+            scaler.insert(amp::STATE.to_owned(), Tensor::from_array(array, device)?);
+        }
+        amp::load(self.amp.as_mut(), &mut scaler)?;
         let mut states = vec![State::new(); self.groups.len()];
-        for (key, array) in optimizer {
+        for (key, array) in optimizer.iter().filter(|(key, _)| *key != amp::STATE) {
             let group = key.rsplit_once('.').and_then(|(name, _)| self.members.get(name));
             let Some(state) = group.and_then(|&g| states.get_mut(g)) else {
                 return Err(Error::Other(format!("no parameter that learns belongs to `{key}`")));

@@ -15,19 +15,23 @@ use crate::log::LogProcessor;
 use crate::optim::OptimWrapper;
 use crate::{Algorithm, Result, hooks, loops, schedules};
 
-/// The preprocessor of a run: the model's own, else the config's; `ClsDataPreprocessor` where it names no type.
+/// The preprocessor of a run: the model's own, else the config's; `ClsDataPreprocessor` where it names no type. The
+/// model may say how it mixes images.
 fn preprocessor(
     config: &Value,
-    own: Option<&Value>,
+    algorithm: &dyn Algorithm,
     options: &RunOptions<'_>,
 ) -> Result<Arc<dyn DataPreprocessor>> {
     let default = Value::from(occam_config::Dict::new());
-    let own = own.filter(|v| !v.is_none());
+    let own = algorithm.data_preprocessor().filter(|v| !v.is_none());
     let mut value = own.or_else(|| present(config, "data_preprocessor")).unwrap_or(&default).clone();
     if let Some(dict) = value.as_dict_mut()
         && !dict.contains("type")
     {
         dict.insert("type", Value::from("ClsDataPreprocessor"));
+    }
+    if let (Some(dict), Some(augments)) = (value.as_dict_mut(), algorithm.architecture().batch_augments()) {
+        dict.insert("batch_augments", augments.clone());
     }
     Ok(options.registry.build::<dyn DataPreprocessor>(&value)?.into())
 }
@@ -71,7 +75,7 @@ impl Runner {
         };
         let env = Env { registry, loader: options.loader, seed, device: options.device.clone() };
         let algorithm = env.algorithm(need(config, "model", "every run")?)?;
-        let preprocessor = preprocessor(config, algorithm.data_preprocessor(), &options)?;
+        let preprocessor = preprocessor(config, &*algorithm, &options)?;
         let load = |value: &Value| -> Result<Loader> {
             let keys = LoaderConfig::from_value(value)?;
             let dataset = make(&keys.dataset, registry)?;

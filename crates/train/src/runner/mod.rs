@@ -5,6 +5,7 @@ mod evaluate;
 mod save;
 mod settings;
 mod train;
+mod trial;
 
 pub(crate) use settings::seed;
 

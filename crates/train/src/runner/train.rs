@@ -13,7 +13,7 @@ use super::save::LAST;
 use crate::evaluate::Metrics;
 use crate::journal::{Journal, Moment};
 use crate::reporter::Progress;
-use crate::{Error, Result, StepContext, interrupt};
+use crate::{Error, Result, Step, StepContext, interrupt};
 
 impl Runner {
     /// Trains to the end and returns the last validation's results.
@@ -115,9 +115,12 @@ impl Runner {
         Ok(())
     }
 
-    fn train_iteration(&mut self, batch: &Batch) -> Result<()> {
+    pub(super) fn train_iteration(&mut self, batch: &Batch) -> Result<Step> {
         self.with_hooks(|hook, runner| hook.before_train_iter(runner))?;
         let context = StepContext { epoch: self.epoch, iter: self.iter, seed: self.seed };
+        if let Some(training) = &self.training {
+            training.optim.prepare(&mut *self.algorithm);
+        }
         let mut step = match self.algorithm.train_step(batch, &context) {
             Ok(step) => step,
             Err(e) => return Err(self.failed(e)),
@@ -146,7 +149,8 @@ impl Runner {
         let total = self.training.as_ref().map_or(self.iter, |t| t.length.max_iters);
         let progress = Progress { stage: "train", done: self.iter, total, loss: Some(loss) };
         self.reporter.progress(&progress);
-        self.with_hooks(|hook, runner| hook.after_train_iter(runner, &step))
+        self.with_hooks(|hook, runner| hook.after_train_iter(runner, &step))?;
+        Ok(step)
     }
 
     /// The error that ends a training, with what is kept of it; the log tells where that was, whoever reads it later.

@@ -7,9 +7,12 @@ use serde::Deserialize;
 
 use super::Backbone;
 use super::res_block::square;
+use super::resnet::frozen_stages;
 use crate::conv_module::{ActCfg, ConvModule};
 use crate::error::refuse;
+use crate::init_cfg::{InitCfg, Rules};
 use crate::net::unsupported;
+use crate::width::make_divisible;
 use crate::{Net, NormCfg, Result};
 
 #[derive(Debug, Clone, Deserialize)]
@@ -32,7 +35,7 @@ struct Config {
     #[serde(default, rename = "with_cp")]
     _with_cp: bool,
     #[serde(default)]
-    init_cfg: Option<Value>,
+    init_cfg: InitCfg,
 }
 
 fn one() -> f64 {
@@ -56,14 +59,18 @@ fn batch_norm() -> Option<NormCfg> {
 /// | `widen_factor` | 1.0 | scales all widths; they are rounded to multiples of 8 |
 /// | `out_indices` | (7,) | stages whose features are returned; the last one, 7, is the 1x1 convolution to 1280 channels |
 /// | `norm_cfg` | `dict(type='BN')` | or None: convolutions have biases then |
-/// | `act_cfg` | `dict(type='ReLU6')` | or `ReLU`, or None |
+/// | `act_cfg` | `dict(type='ReLU6')` | or another activation, or None |
+/// | `frozen_stages` | -1 | from 0 on `conv1` does not learn (its statistics move on), and layers up to this one neither learn nor update statistics |
+/// | `norm_eval` | False | norm layers use and keep their running statistics in training |
+/// | `init_cfg` | `Kaiming` for convolutions, `Constant` 1 for norms | `conv1` and `conv2` keep these in any case |
 ///
-/// `with_cp` is accepted and has no effect on results. Not supported: `frozen_stages`, `norm_eval`, `conv_cfg`,
-/// `init_cfg`.
+/// `with_cp` is accepted and has no effect on results. Not supported: `conv_cfg`.
 ///
 /// Parameters take mmcls' names: `conv1.conv`, `layer1.0.conv.0.conv`, .., `conv2.bn`.
 pub struct MobileNetV2 {
     config: Config,
+    rules: Rules,
+    frozen_stages: Option<usize>,
 }
 
 /// Inner over outer width, width, number of blocks and stride of each stage.
@@ -77,12 +84,6 @@ const STAGES: [[usize; 4]; 7] = [
     [6, 320, 1, 1],
 ];
 
-/// The multiple of 8 next to `width`, at least 8 and not more than a tenth below it.
-fn rounded(width: f64) -> usize {
-    let near = ((width + 4.0) as usize / 8 * 8).max(8);
-    if (near as f64) < 0.9 * width { near.saturating_add(8) } else { near }
-}
-
 fn parse(value: &Value) -> Result<MobileNetV2> {
     let config: Config = value.parse()?;
     if !(config.widen_factor.is_finite() && config.widen_factor > 0.0) {
@@ -92,14 +93,12 @@ fn parse(value: &Value) -> Result<MobileNetV2> {
         return refuse("out_indices must name stages from 0 to 7");
     }
     unsupported("conv_cfg", &config.conv_cfg)?;
-    unsupported("init_cfg", &config.init_cfg)?;
     if let Some(norm) = &config.norm_cfg {
         norm.check()?;
     }
-    if config.frozen_stages >= 0 || config.norm_eval {
-        return refuse("frozen_stages and norm_eval are not supported");
-    }
-    Ok(MobileNetV2 { config })
+    let frozen_stages = frozen_stages(config.frozen_stages, STAGES.len())?;
+    let rules = config.init_cfg.rules(Rules::backbone)?;
+    Ok(MobileNetV2 { config, rules, frozen_stages })
 }
 
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
@@ -133,35 +132,38 @@ fn block(
     Ok(y)
 }
 
-impl Backbone for MobileNetV2 {
-    fn in_channels(&self) -> usize {
-        3
-    }
-
-    fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+impl MobileNetV2 {
+    fn layers(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
         let c = &self.config;
         let module = ConvModule::new(c.norm_cfg.as_ref(), c.act_cfg.as_ref());
         let mut features = Vec::new();
-        let mut y = module.build(net, "conv1", x, [rounded(32.0 * c.widen_factor), 3], square(2, 1, 1))?;
+        let stem = [make_divisible(32.0 * c.widen_factor, 8), 3];
+        // The original's modules of a convolution fill themselves, after their parents.
+        let mut y = net.fixed(self.frozen_stages.is_some(), |net| {
+            net.settled(|net| module.build(net, "conv1", x, stem, square(2, 1, 1)))
+        })?;
         for (i, [expansion, width, count, stride]) in STAGES.into_iter().enumerate() {
-            let out = rounded(width as f64 * c.widen_factor);
+            let out = make_divisible(width as f64 * c.widen_factor, 8);
             let from = y;
-            y = net.layer(&format!("layer{}", i + 1), &[from], |net| {
-                let mut y = from;
-                for j in 0..count {
-                    let x = y;
-                    let stride = if j == 0 { stride } else { 1 };
-                    y =
-                        net.layer(&j.to_string(), &[x], |net| block(net, module, x, out, stride, expansion))?;
-                }
-                Ok(y)
+            y = net.frozen(self.frozen_stages.is_some_and(|n| i < n), |net| {
+                net.layer(&format!("layer{}", i + 1), &[from], |net| {
+                    let mut y = from;
+                    for j in 0..count {
+                        let x = y;
+                        let stride = if j == 0 { stride } else { 1 };
+                        y = net.layer(&j.to_string(), &[x], |net| {
+                            block(net, module, x, out, stride, expansion)
+                        })?;
+                    }
+                    Ok(y)
+                })
             })?;
             if c.out_indices.contains(&i) {
                 features.push(y);
             }
         }
         let out = (1280.0 * c.widen_factor.max(1.0)) as usize;
-        let y = module.build(net, "conv2", y, [out, 1], square(1, 0, 1))?;
+        let y = net.settled(|net| module.build(net, "conv2", y, [out, 1], square(1, 0, 1)))?;
         if c.out_indices.contains(&STAGES.len()) {
             features.push(y);
         }
@@ -169,15 +171,12 @@ impl Backbone for MobileNetV2 {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Backbone for MobileNetV2 {
+    fn in_channels(&self) -> usize {
+        3
+    }
 
-    #[test]
-    fn widths_are_multiples_of_eight() {
-        let widths = |factor: f64| [32, 16, 24, 64, 160].map(|w| rounded(f64::from(w) * factor));
-        assert_eq!(widths(1.0), [32, 16, 24, 64, 160]);
-        assert_eq!(widths(0.35), [16, 8, 8, 24, 56]);
-        assert_eq!(widths(1.4), [48, 24, 32, 88, 224]);
+    fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+        net.ruled(&self.rules, |net| net.norm_eval(self.config.norm_eval, |net| self.layers(net, x)))
     }
 }

@@ -1,7 +1,7 @@
 //! Residual blocks (He et al., 2016, arXiv:1512.03385).
 
 use occam_graph::ValueId;
-use occam_graph::ops::{Binary, Conv, Pool, PoolKind};
+use occam_graph::ops::{Binary, Conv, DropUnit, Pool, PoolKind};
 use serde::Deserialize;
 
 use crate::{Net, NormCfg, Result};
@@ -24,8 +24,24 @@ pub(super) struct BlockCfg<'a> {
     pub bottleneck: bool,
     /// Output channels over inner channels.
     pub expansion: usize,
+    /// Of the 3x3 convolution of a bottleneck.
+    pub groups: usize,
+    /// Inner channels over what `expansion` alone gives.
+    pub widening: [usize; 2],
     pub zero_init_residual: bool,
 }
+
+/// What is a single block's own.
+pub(super) struct BlockPlace {
+    pub out: usize,
+    pub stride: usize,
+    pub dilation: usize,
+    /// Probability of leaving out all but the shortcut, by sample.
+    pub drop_path: f64,
+}
+
+/// Rates at most this large leave nothing out.
+const LEAST_DROP_PATH: f64 = 1e-5;
 
 /// A convolution with equal sides.
 pub(super) fn square(stride: usize, padding: usize, dilation: usize) -> Conv {
@@ -38,36 +54,48 @@ impl BlockCfg<'_> {
         &self,
         net: &mut Net,
         x: ValueId,
-        out: usize,
-        stride: usize,
-        dilation: usize,
+        &BlockPlace { out, stride, dilation, drop_path }: &BlockPlace,
     ) -> Result<ValueId> {
         let shortcut = stride != 1 || net.channels(x)? != out;
         let mid = out / self.expansion;
-        let last = if self.zero_init_residual { 0.0 } else { 1.0 };
         let y = if self.bottleneck {
             let (first, second) = match self.style {
                 Style::Pytorch => (1, stride),
                 Style::Caffe => (stride, 1),
             };
+            let [wider, narrower] = self.widening;
+            let mid = mid.saturating_mul(wider) / narrower.max(1);
             let y = net.conv2d("conv1", x, mid, 1, square(first, 0, 1))?;
             let y = net.norm("bn1", y, self.norm, 1.0)?;
             let y = net.relu("relu", y)?;
-            let y = net.conv2d("conv2", y, mid, 3, square(second, dilation, dilation))?;
+            let grouped = Conv { groups: self.groups, ..square(second, dilation, dilation) };
+            let y = net.conv2d("conv2", y, mid, 3, grouped)?;
             let y = net.norm("bn2", y, self.norm, 1.0)?;
             let y = net.relu("relu", y)?;
             let y = net.conv2d("conv3", y, out, 1, square(1, 0, 1))?;
-            net.norm("bn3", y, self.norm, last)?
+            self.last_norm(net, "bn3", y)?
         } else {
             let y = net.conv2d("conv1", x, mid, 3, square(stride, dilation, dilation))?;
             let y = net.norm("bn1", y, self.norm, 1.0)?;
             let y = net.relu("relu", y)?;
             let y = net.conv2d("conv2", y, out, 3, square(1, 1, 1))?;
-            net.norm("bn2", y, self.norm, last)?
+            self.last_norm(net, "bn2", y)?
         };
         let identity = if shortcut { self.downsample(net, x, out, stride)? } else { x };
+        let y = if drop_path > LEAST_DROP_PATH {
+            net.dropout("drop_path", y, drop_path, DropUnit::Sample)?
+        } else {
+            y
+        };
         let sum = net.op("add", Binary::Add, &[y, identity])?;
         net.relu("relu", sum)
+    }
+
+    fn last_norm(&self, net: &mut Net, name: &str, x: ValueId) -> Result<ValueId> {
+        if self.zero_init_residual {
+            return net.settled(|net| net.norm(name, x, self.norm, 0.0));
+        }
+        net.norm(name, x, self.norm, 1.0)
     }
 
     fn downsample(&self, net: &mut Net, x: ValueId, out: usize, stride: usize) -> Result<ValueId> {

@@ -6,9 +6,10 @@ use occam_graph::ops::{Pool, PoolKind};
 use serde::Deserialize;
 
 use super::Backbone;
-use super::res_block::{BlockCfg, Style, square};
+use super::res_block::{BlockCfg, BlockPlace, Style, square};
 use crate::conv_module::{ActCfg, ConvModule};
 use crate::error::refuse;
+use crate::init_cfg::{InitCfg, Rules};
 use crate::net::unsupported;
 use crate::{Net, NormCfg, Result};
 
@@ -51,7 +52,7 @@ struct Config {
     #[serde(default = "yes")]
     zero_init_residual: bool,
     #[serde(default)]
-    init_cfg: Option<Value>,
+    init_cfg: InitCfg,
     #[serde(default)]
     drop_path_rate: f64,
 }
@@ -84,30 +85,66 @@ fn yes() -> bool {
     true
 }
 
-/// `ResNet` and `ResNet_CIFAR` (He et al., 2016, arXiv:1512.03385).
+/// Keys that `ResNeXt` has beside those of `ResNet`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct NextConfig {
+    groups: usize,
+    width_per_group: usize,
+}
+
+impl Default for NextConfig {
+    fn default() -> Self {
+        Self { groups: 32, width_per_group: 4 }
+    }
+}
+
+/// The family's members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Member {
+    Plain,
+    Cifar,
+    V1c,
+    V1d,
+    Next,
+}
+
+/// `ResNet`, `ResNetV1c`, `ResNetV1d`, `ResNeXt` and `ResNet_CIFAR` (He et al., 2016, arXiv:1512.03385).
 ///
 /// | key | default | |
 /// |---|---|---|
 /// | `depth` | | 18, 34 (basic blocks), 50, 101, 152 (bottlenecks); also 20, 32, 44, 56, 110 of three stages (section 4.2 of the paper) |
 /// | `in_channels`, `stem_channels`, `base_channels` | 3, 64, 64 | |
-/// | `expansion` | 1 or 4 | output over inner channels of a block |
+/// | `expansion` | 1 or 4 | output over inner channels of a bottleneck; 1 for basic blocks |
 /// | `num_stages`, `strides`, `dilations` | 4, (1, 2, 2, 2), (1, 1, 1, 1) | |
 /// | `out_indices` | (3,) | stages whose features are returned |
 /// | `style` | `pytorch` | stride on the 3x3 convolution of a bottleneck, or on the first (`caffe`) |
 /// | `deep_stem` | False | three 3x3 convolutions instead of one 7x7 |
 /// | `avg_down` | False | shortcuts average before their 1x1 convolution |
+/// | `frozen_stages` | -1 | from 0 on the stem, and stages up to this one, neither learn nor update statistics |
 /// | `norm_cfg` | `dict(type='BN')` | |
+/// | `norm_eval` | False | norm layers use and keep their running statistics in training |
 /// | `zero_init_residual` | True | last norm weight of a block starts at 0 |
+/// | `drop_path_rate` | 0 | a block's share of samples that take the shortcut alone in training; grows evenly from 0 to this over the blocks |
+/// | `init_cfg` | `Kaiming` for convolutions, `Constant` 1 for norms | |
 ///
-/// `ResNet_CIFAR` has a 3x3 stem of stride 1 and no pooling after it. `with_cp` is accepted and has no effect on
-/// results. Not supported: `frozen_stages`, `norm_eval`, `drop_path_rate`, `conv_cfg`, `init_cfg`.
+/// `ResNet_CIFAR` has a 3x3 stem of stride 1 and no pooling after it. `ResNetV1c` is one with `deep_stem`, `ResNetV1d`
+/// with `avg_down` too (He et al., 2019, arXiv:1812.01187). `ResNeXt` (Xie et al., 2017, arXiv:1611.05431), of depth 50,
+/// 101 or 152, has `groups=32` in its 3x3 convolutions, of `width_per_group=4` channels in the first stage.
+///
+/// `with_cp` is accepted and has no effect on results. A `Pretrained` checkpoint replaces the zeros of
+/// `zero_init_residual`, also where it stands in a list of rules (the original zeroes them again then). Not supported:
+/// `conv_cfg`.
 ///
 /// Parameters take mmcls' names: `conv1`, `bn1`, `layer1.0.conv1`, .., `layer2.0.downsample.0`, ...
 pub struct ResNet {
     config: Config,
+    member: Member,
+    next: NextConfig,
+    rules: Rules,
     blocks: &'static [usize],
     bottleneck: bool,
-    cifar: bool,
+    frozen_stages: Option<usize>,
 }
 
 fn arch(depth: usize) -> Option<(bool, &'static [usize])> {
@@ -126,12 +163,34 @@ fn arch(depth: usize) -> Option<(bool, &'static [usize])> {
     })
 }
 
-fn parse(value: &Value, cifar: bool) -> Result<Box<dyn Backbone>> {
-    let config: Config = value.parse()?;
+/// What `frozen_stages` means: none where it is below 0, else a number of stages.
+pub(super) fn frozen_stages(wanted: i64, stages: usize) -> Result<Option<usize>> {
+    match usize::try_from(wanted) {
+        Err(_) => Ok(None),
+        Ok(n) if n <= stages => Ok(Some(n)),
+        Ok(n) => refuse(format!("frozen_stages={n} must not be above the number of stages, {stages}")),
+    }
+}
+
+fn parse(value: &Value, member: Member) -> Result<Box<dyn Backbone>> {
+    let (mut own, mut next) = (value.clone(), Value::from(occam_config::Dict::new()));
+    if let (Member::Next, Some(keys), Some(theirs)) = (member, own.as_dict_mut(), next.as_dict_mut()) {
+        for key in ["groups", "width_per_group"] {
+            if let Some(value) = keys.remove(key) {
+                theirs.insert(key, value);
+            }
+        }
+    }
+    let config: Config = own.parse()?;
+    let next: NextConfig =
+        if member == Member::Next { next.parse()? } else { NextConfig { groups: 1, width_per_group: 1 } };
     let Some((bottleneck, blocks)) = arch(config.depth) else {
         let known = "18, 20, 32, 34, 44, 50, 56, 101, 110, 152";
         return refuse(format!("there is no ResNet of depth {}; known are {known}", config.depth));
     };
+    if member == Member::Next && !bottleneck {
+        return refuse(format!("there is no ResNeXt of depth {}; known are 50, 101, 152", config.depth));
+    }
     let stages = config.num_stages;
     if stages == 0 || stages > blocks.len() {
         let message =
@@ -150,27 +209,52 @@ fn parse(value: &Value, cifar: bool) -> Result<Box<dyn Backbone>> {
     if config.in_channels == 0 || config.stem_channels == 0 || config.base_channels == 0 {
         return refuse("channel counts must be at least 1");
     }
-    if config.expansion == Some(0) {
-        return refuse("expansion must be at least 1");
+    match config.expansion {
+        Some(0) => return refuse("expansion must be at least 1"),
+        Some(n) if n != 1 && !bottleneck => return refuse("expansion must be 1 for basic blocks"),
+        _ => {}
     }
-    if config.deep_stem && (cifar || config.stem_channels < 2) {
+    if matches!(member, Member::V1c | Member::V1d)
+        && let Some(key) = ["deep_stem", "avg_down"].into_iter().find(|key| value.get(key).is_some())
+    {
+        return refuse(format!("`{key}` is settled by the type; leave it out, or use `ResNet`"));
+    }
+    let deep_stem = config.deep_stem || matches!(member, Member::V1c | Member::V1d);
+    if deep_stem && (member == Member::Cifar || config.stem_channels < 2) {
         return refuse("deep_stem needs at least 2 stem channels, and ResNet_CIFAR has none");
     }
-    unsupported("conv_cfg", &config.conv_cfg)?;
-    unsupported("init_cfg", &config.init_cfg)?;
-    config.norm_cfg.check()?;
-    if config.frozen_stages >= 0 || config.norm_eval || config.drop_path_rate != 0.0 {
-        return refuse("frozen_stages, norm_eval and drop_path_rate are not supported");
+    let config = Config { deep_stem, avg_down: config.avg_down || member == Member::V1d, ..config };
+    if next.groups == 0 || next.width_per_group == 0 {
+        return refuse("groups and width_per_group must be at least 1");
     }
-    Ok(Box::new(ResNet { config, blocks, bottleneck, cifar }))
+    if !(0.0..=1.0).contains(&config.drop_path_rate) {
+        return refuse(format!("drop_path_rate={} must be from 0 to 1", config.drop_path_rate));
+    }
+    unsupported("conv_cfg", &config.conv_cfg)?;
+    config.norm_cfg.check()?;
+    let frozen_stages = frozen_stages(config.frozen_stages, stages)?;
+    let rules = config.init_cfg.rules(Rules::backbone)?;
+    Ok(Box::new(ResNet { config, member, next, rules, blocks, bottleneck, frozen_stages }))
 }
 
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
-    Ok(parse(value, false)?)
+    Ok(parse(value, Member::Plain)?)
 }
 
 pub(super) fn build_cifar(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
-    Ok(parse(value, true)?)
+    Ok(parse(value, Member::Cifar)?)
+}
+
+pub(super) fn build_v1c(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
+    Ok(parse(value, Member::V1c)?)
+}
+
+pub(super) fn build_v1d(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
+    Ok(parse(value, Member::V1d)?)
+}
+
+pub(super) fn build_next(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
+    Ok(parse(value, Member::Next)?)
 }
 
 impl ResNet {
@@ -185,7 +269,7 @@ impl ResNet {
                 module.build(net, "2", y, [c.stem_channels, 3], square(1, 1, 1))
             });
         }
-        let y = if self.cifar {
+        let y = if self.member == Member::Cifar {
             net.conv2d("conv1", x, c.stem_channels, 3, square(1, 1, 1))?
         } else {
             net.conv2d("conv1", x, c.stem_channels, 7, square(2, 3, 1))?
@@ -193,26 +277,27 @@ impl ResNet {
         let y = net.norm("bn1", y, &c.norm_cfg, 1.0)?;
         net.relu("relu", y)
     }
-}
 
-impl Backbone for ResNet {
-    fn in_channels(&self) -> usize {
-        self.config.in_channels
-    }
-
-    fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+    fn layers(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
         let c = &self.config;
         let expansion = c.expansion.unwrap_or(if self.bottleneck { 4 } else { 1 });
+        // ResNeXt's paper counts a group's width in the first stage, where plain blocks have `base_channels`.
+        let widening = match self.next.groups {
+            1 => [1, 1],
+            groups => [groups.saturating_mul(self.next.width_per_group), c.base_channels],
+        };
         let block = BlockCfg {
             norm: &c.norm_cfg,
             style: c.style,
             avg_down: c.avg_down,
             bottleneck: self.bottleneck,
             expansion,
+            groups: self.next.groups,
+            widening,
             zero_init_residual: c.zero_init_residual,
         };
-        let mut y = self.stem(net, x)?;
-        if !self.cifar {
+        let mut y = net.frozen(self.frozen_stages.is_some(), |net| self.stem(net, x))?;
+        if self.member != Member::Cifar {
             let pool = Pool {
                 kind: PoolKind::Max,
                 kernel: [3, 3],
@@ -228,23 +313,45 @@ impl Backbone for ResNet {
             .checked_mul(expansion)
             .ok_or_else(|| occam_config::Error::new("base_channels is too large"))?;
         let mut features = Vec::new();
+        // Drop path grows over all blocks of the depth, also where later stages are left out.
+        let steps = (self.blocks.iter().sum::<usize>() - 1).max(1) as f64;
+        let mut before = 0;
         let stages = self.blocks.iter().zip(&c.strides).zip(&c.dilations).take(c.num_stages);
         for (i, ((&count, &stride), &dilation)) in stages.enumerate() {
             let from = y;
-            y = net.layer(&format!("layer{}", i + 1), &[from], |net| {
-                let mut y = from;
-                for j in 0..count {
-                    let x = y;
-                    let stride = if j == 0 { stride } else { 1 };
-                    y = net.layer(&j.to_string(), &[x], |net| block.build(net, x, out, stride, dilation))?;
-                }
-                Ok(y)
+            let frozen = self.frozen_stages.is_some_and(|n| i < n);
+            y = net.frozen(frozen, |net| {
+                net.layer(&format!("layer{}", i + 1), &[from], |net| {
+                    let mut y = from;
+                    for j in 0..count {
+                        let x = y;
+                        let place = BlockPlace {
+                            out,
+                            stride: if j == 0 { stride } else { 1 },
+                            dilation,
+                            drop_path: c.drop_path_rate * (before + j) as f64 / steps,
+                        };
+                        y = net.layer(&j.to_string(), &[x], |net| block.build(net, x, &place))?;
+                    }
+                    Ok(y)
+                })
             })?;
+            before += count;
             if c.out_indices.contains(&i) {
                 features.push(y);
             }
             out = out.saturating_mul(2);
         }
         Ok(features)
+    }
+}
+
+impl Backbone for ResNet {
+    fn in_channels(&self) -> usize {
+        self.config.in_channels
+    }
+
+    fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+        net.ruled(&self.rules, |net| net.norm_eval(self.config.norm_eval, |net| self.layers(net, x)))
     }
 }

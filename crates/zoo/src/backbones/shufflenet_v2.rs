@@ -7,8 +7,10 @@ use serde::Deserialize;
 
 use super::Backbone;
 use super::res_block::square;
+use super::resnet::frozen_stages;
 use crate::conv_module::{ActCfg, ConvModule};
 use crate::error::refuse;
+use crate::init_cfg::{InitCfg, Rules};
 use crate::net::unsupported;
 use crate::{Init, Net, NormCfg, Result};
 
@@ -32,7 +34,7 @@ struct Config {
     #[serde(default, rename = "with_cp")]
     _with_cp: bool,
     #[serde(default)]
-    init_cfg: Option<Value>,
+    init_cfg: InitCfg,
 }
 
 fn one() -> f64 {
@@ -56,15 +58,21 @@ fn batch_norm() -> Option<NormCfg> {
 /// | `widen_factor` | 1.0 | 0.5, 1.0, 1.5 or 2.0 |
 /// | `out_indices` | (3,) | stages whose features are returned; the last one, 3, is the 1x1 convolution |
 /// | `norm_cfg` | `dict(type='BN')` | or None: convolutions have biases then |
-/// | `act_cfg` | `dict(type='ReLU')` | or `ReLU6`, or None |
+/// | `act_cfg` | `dict(type='ReLU')` | or another activation, or None |
 ///
-/// Weights are first normal, with deviation 0.01 in the stem and one over a filter's input channels elsewhere. `with_cp`
-/// is accepted and has no effect on results. Not supported: `frozen_stages`, `norm_eval`, `conv_cfg`, `init_cfg`.
+/// | `frozen_stages` | -1 | from 0 on `conv1` does not learn (its statistics move on), and so many of `layers` neither learn nor update statistics |
+/// | `norm_eval` | False | norm layers use and keep their running statistics in training |
+/// | `init_cfg` | None | only `Pretrained` counts |
+///
+/// Weights are first normal, with deviation 0.01 in the stem and one over a filter's input channels elsewhere, whatever
+/// other rules of `init_cfg` say. `with_cp` is accepted and has no effect on results. Not supported: `conv_cfg`.
 ///
 /// Parameters take mmcls' names: `conv1.conv`, `layers.0.0.branch1.0.conv`, .., `layers.3.bn`.
 pub struct ShuffleNetV2 {
     config: Config,
+    rules: Rules,
     widths: [usize; 4],
+    frozen_stages: Option<usize>,
 }
 
 /// Number of blocks of each stage.
@@ -90,14 +98,12 @@ fn parse(value: &Value) -> Result<ShuffleNetV2> {
         return refuse("out_indices must name stages from 0 to 3");
     }
     unsupported("conv_cfg", &config.conv_cfg)?;
-    unsupported("init_cfg", &config.init_cfg)?;
     if let Some(norm) = &config.norm_cfg {
         norm.check()?;
     }
-    if config.frozen_stages >= 0 || config.norm_eval {
-        return refuse("frozen_stages and norm_eval are not supported");
-    }
-    Ok(ShuffleNetV2 { config, widths })
+    let frozen_stages = frozen_stages(config.frozen_stages, BLOCKS.len())?;
+    let rules = config.init_cfg.rules(Rules::none)?;
+    Ok(ShuffleNetV2 { config, rules, widths, frozen_stages })
 }
 
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
@@ -153,17 +159,15 @@ impl Block<'_> {
     }
 }
 
-impl Backbone for ShuffleNetV2 {
-    fn in_channels(&self) -> usize {
-        3
-    }
-
-    fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+impl ShuffleNetV2 {
+    fn layers(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
         let c = &self.config;
         let module =
             ConvModule { norm_bias: 1e-4, ..ConvModule::new(c.norm_cfg.as_ref(), c.act_cfg.as_ref()) };
         let stem = ConvModule { weight: Init::Normal { std: 0.01 }, ..module };
-        let y = stem.build(net, "conv1", x, [STEM, 3], square(2, 1, 1))?;
+        let y = net.fixed(self.frozen_stages.is_some(), |net| {
+            stem.build(net, "conv1", x, [STEM, 3], square(2, 1, 1))
+        })?;
         let pool =
             Pool { kind: PoolKind::Max, kernel: [3, 3], stride: [2, 2], padding: [1, 1], ceil_mode: false };
         let mut y = net.layer("maxpool", &[y], |net| Ok(net.this(pool, &[y])?))?;
@@ -171,14 +175,17 @@ impl Backbone for ShuffleNetV2 {
         let mut features = Vec::new();
         for (i, (count, out)) in BLOCKS.into_iter().zip(stages).enumerate() {
             let from = y;
-            y = net.layer(&format!("layers.{i}"), &[from], |net| {
-                let mut y = from;
-                for j in 0..count {
-                    let x = y;
-                    let stride = if j == 0 { 2 } else { 1 };
-                    y = net.layer(&j.to_string(), &[x], |net| Block(module).build(net, x, out, stride))?;
-                }
-                Ok(y)
+            y = net.frozen(self.frozen_stages.is_some_and(|n| i < n), |net| {
+                net.layer(&format!("layers.{i}"), &[from], |net| {
+                    let mut y = from;
+                    for j in 0..count {
+                        let x = y;
+                        let stride = if j == 0 { 2 } else { 1 };
+                        y =
+                            net.layer(&j.to_string(), &[x], |net| Block(module).build(net, x, out, stride))?;
+                    }
+                    Ok(y)
+                })
             })?;
             if c.out_indices.contains(&i) {
                 features.push(y);
@@ -189,5 +196,17 @@ impl Backbone for ShuffleNetV2 {
             features.push(y);
         }
         Ok(features)
+    }
+}
+
+impl Backbone for ShuffleNetV2 {
+    fn in_channels(&self) -> usize {
+        3
+    }
+
+    fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+        net.ruled(&self.rules, |net| {
+            net.settled(|net| net.norm_eval(self.config.norm_eval, |net| self.layers(net, x)))
+        })
     }
 }

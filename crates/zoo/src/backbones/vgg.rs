@@ -2,13 +2,15 @@
 
 use occam_config::{Registry, Value};
 use occam_graph::ValueId;
-use occam_graph::ops::{Pool, PoolKind};
+use occam_graph::ops::{DropUnit, Flatten, Pool, PoolKind};
 use serde::Deserialize;
 
 use super::Backbone;
 use super::res_block::square;
+use super::resnet::frozen_stages;
 use crate::conv_module::{ActCfg, ConvModule};
 use crate::error::refuse;
+use crate::init_cfg::{InitCfg, Rules};
 use crate::net::unsupported;
 use crate::{Net, NormCfg, Result};
 
@@ -39,7 +41,7 @@ struct Config {
     #[serde(default = "yes")]
     with_last_pool: bool,
     #[serde(default)]
-    init_cfg: Option<Value>,
+    init_cfg: InitCfg,
 }
 
 fn minus_one() -> i64 {
@@ -62,20 +64,27 @@ fn yes() -> bool {
 /// |---|---|---|
 /// | `depth` | | 11, 13, 16, 19 |
 /// | `num_stages`, `dilations` | 5, (1, 1, 1, 1, 1) | |
-/// | `out_indices` | (4,) | stages whose features are returned |
+/// | `num_classes` | -1 | where above 0, three linear layers with dropout classify images of 224x224 pixels |
+/// | `out_indices` | (4,) | stages whose features are returned; with `num_classes` none by default, scores are returned in any case |
+/// | `frozen_stages` | -1 | so many stages neither learn nor update statistics |
 /// | `norm_cfg` | None | |
-/// | `act_cfg` | `dict(type='ReLU')` | or `ReLU6`, or None |
+/// | `act_cfg` | `dict(type='ReLU')` | or another activation, or None |
 /// | `ceil_mode` | False | odd sizes are rounded up |
+/// | `norm_eval` | False | norm layers use and keep their running statistics in training |
 /// | `with_last_pool` | True | whether the last stage is pooled |
+/// | `init_cfg` | `Kaiming` for convolutions, `Constant` 1 for norms, `Normal` 0.01 for linear layers | |
 ///
-/// Not supported: `num_classes` above 0, whose classifier has dropout; `frozen_stages`, `norm_eval`, `conv_cfg`,
-/// `init_cfg`.
+/// Not supported: `conv_cfg`.
 ///
-/// Parameters take mmcls' names: `features.0.conv`, `features.0.bn`, ..; poolings count too.
+/// Parameters take mmcls' names: `features.0.conv`, `features.0.bn`, .., `classifier.0`; poolings count too.
 pub struct Vgg {
     config: Config,
+    rules: Rules,
     blocks: [usize; 5],
     out_indices: Vec<usize>,
+    /// Outputs of the classifier, where there is one.
+    num_classes: Option<usize>,
+    frozen_stages: usize,
 }
 
 fn arch(depth: usize) -> Option<[usize; 5]> {
@@ -96,12 +105,6 @@ fn parse(value: &Value) -> Result<Vgg> {
     let Some(blocks) = arch(config.depth) else {
         return refuse(format!("there is no VGG of depth {}; known are 11, 13, 16, 19", config.depth));
     };
-    if config.num_classes > 0 {
-        return refuse(
-            "num_classes above 0 is not supported, as the classifier needs dropout; leave it out and put a \
-             GlobalAveragePooling neck and a LinearClsHead with in_channels=512 behind the backbone",
-        );
-    }
     let stages = config.num_stages;
     if stages == 0 || stages > blocks.len() {
         return refuse(format!("num_stages={stages} must be in 1..={}", blocks.len()));
@@ -109,31 +112,44 @@ fn parse(value: &Value) -> Result<Vgg> {
     if config.dilations.len() != stages || config.dilations.contains(&0) {
         return refuse(format!("dilations must be num_stages={stages} numbers of at least 1"));
     }
-    let out_indices = config.out_indices.clone().unwrap_or_else(|| vec![4]);
-    if out_indices.is_empty() || out_indices.iter().any(|&i| i >= stages) {
+    let num_classes = usize::try_from(config.num_classes).ok().filter(|&n| n > 0);
+    let scores = num_classes.is_some();
+    let out_indices = config.out_indices.clone().unwrap_or_else(|| if scores { vec![] } else { vec![4] });
+    // The original names scores by one more than the last stage.
+    let beyond = stages + usize::from(scores);
+    if (out_indices.is_empty() && !scores) || out_indices.iter().any(|&i| i >= beyond) {
         return refuse(format!("out_indices {out_indices:?} must name stages below num_stages={stages}"));
     }
     unsupported("conv_cfg", &config.conv_cfg)?;
-    unsupported("init_cfg", &config.init_cfg)?;
     if let Some(norm) = &config.norm_cfg {
         norm.check()?;
     }
-    if config.frozen_stages > 0 || config.norm_eval {
-        return refuse("frozen_stages and norm_eval are not supported");
-    }
-    Ok(Vgg { config, blocks, out_indices })
+    let frozen_stages = frozen_stages(config.frozen_stages, stages)?.unwrap_or(0);
+    let rules = config.init_cfg.rules(|| Rules::backbone().and_linear(0.01))?;
+    Ok(Vgg { config, rules, blocks, out_indices, num_classes, frozen_stages })
 }
 
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
     Ok(Box::new(parse(value)?))
 }
 
-impl Backbone for Vgg {
-    fn in_channels(&self) -> usize {
-        3
+impl Vgg {
+    /// `num_classes` scores of 7x7 features.
+    fn classifier(net: &mut Net, x: ValueId, num_classes: usize) -> Result<ValueId> {
+        const SIZES: [usize; 3] = [512 * 7 * 7, 4096, 4096];
+        let x = net.op("flatten", Flatten { axis: 1 }, &[x])?;
+        net.layer("classifier", &[x], |net| {
+            let y = net.linear("0", x, [SIZES[0], SIZES[1]], 0.01)?;
+            let y = net.relu("1", y)?;
+            let y = net.dropout("2", y, 0.5, DropUnit::Element)?;
+            let y = net.linear("3", y, [SIZES[1], SIZES[2]], 0.01)?;
+            let y = net.relu("4", y)?;
+            let y = net.dropout("5", y, 0.5, DropUnit::Element)?;
+            net.linear("6", y, [SIZES[2], num_classes], 0.01)
+        })
     }
 
-    fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+    fn layers(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
         let c = &self.config;
         let module = ConvModule { biased: true, ..ConvModule::new(c.norm_cfg.as_ref(), c.act_cfg.as_ref()) };
         let pool = Pool {
@@ -153,9 +169,12 @@ impl Backbone for Vgg {
         };
         let stages = self.blocks.iter().zip(WIDTHS).zip(&c.dilations).take(c.num_stages);
         for (i, ((&count, width), &dilation)) in stages.enumerate() {
-            for _ in 0..count {
-                y = module.build(net, &next(), y, [width, 3], square(1, dilation, dilation))?;
-            }
+            net.frozen(i < self.frozen_stages, |net| {
+                for _ in 0..count {
+                    y = module.build(net, &next(), y, [width, 3], square(1, dilation, dilation))?;
+                }
+                Ok(())
+            })?;
             if c.with_last_pool || i + 1 < c.num_stages {
                 let from = y;
                 y = net.layer(&next(), &[from], |net| Ok(net.this(pool, &[from])?))?;
@@ -164,6 +183,19 @@ impl Backbone for Vgg {
                 features.push(y);
             }
         }
+        if let Some(num_classes) = self.num_classes {
+            features.push(Self::classifier(net, y, num_classes)?);
+        }
         Ok(features)
+    }
+}
+
+impl Backbone for Vgg {
+    fn in_channels(&self) -> usize {
+        3
+    }
+
+    fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
+        net.ruled(&self.rules, |net| net.norm_eval(self.config.norm_eval, |net| self.layers(net, x)))
     }
 }

@@ -1,8 +1,16 @@
 //! Heads: from features to outputs, and from outputs to losses and predictions. One a file.
 
+mod cls;
 mod linear_cls;
+mod multi_label_cls;
+mod multi_label_linear_cls;
+mod stacked_linear_cls;
 
-pub use linear_cls::{ClsTask, LinearClsHead};
+pub use cls::{ClsHead, ClsTask};
+pub use linear_cls::LinearClsHead;
+pub use multi_label_cls::{MultiLabelClsHead, MultiLabelTask};
+pub use multi_label_linear_cls::MultiLabelLinearClsHead;
+pub use stacked_linear_cls::StackedLinearClsHead;
 
 use occam_config::{Build, Registry};
 use occam_graph::ValueId;
@@ -21,7 +29,13 @@ pub trait Head: Send + Sync {
     fn into_task(self: Box<Self>) -> Box<dyn Task>;
 }
 
-const TABLE: &[(&str, Build<dyn Head>)] = &[("LinearClsHead", linear_cls::build)];
+const TABLE: &[(&str, Build<dyn Head>)] = &[
+    ("ClsHead", cls::build),
+    ("LinearClsHead", linear_cls::build),
+    ("MultiLabelClsHead", multi_label_cls::build),
+    ("MultiLabelLinearClsHead", multi_label_linear_cls::build),
+    ("StackedLinearClsHead", stacked_linear_cls::build),
+];
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.register_all::<dyn Head>("head", TABLE);

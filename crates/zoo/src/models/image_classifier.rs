@@ -7,8 +7,8 @@ use serde::Deserialize;
 use super::{Architecture, TaskModel};
 use crate::backbones::Backbone;
 use crate::heads::Head;
+use crate::init_cfg::{InitCfg, Rules};
 use crate::necks::Neck;
-use crate::net::unsupported;
 use crate::{Net, Result, Returned};
 
 #[derive(Debug, Clone, Deserialize)]
@@ -25,17 +25,37 @@ struct Config {
     #[serde(default)]
     data_preprocessor: Option<Value>,
     #[serde(default)]
-    init_cfg: Option<Value>,
+    init_cfg: InitCfg,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrainConfig {
+    #[serde(default)]
+    augments: Option<Value>,
+    /// Chances of the single augments; read with them.
+    #[serde(default, rename = "probs")]
+    _probs: Option<Value>,
 }
 
 /// `backbone`, an optional `neck` and a `head`, one after the other, under these names.
+///
+/// | key | default | |
+/// |---|---|---|
+/// | `backbone`, `neck`, `head` | | its parts; `neck` may be None |
+/// | `init_cfg` | None | first values of layers that the parts' own rules leave as they are; a checkpoint for all |
+/// | `pretrained` | None | the same as `init_cfg=dict(type='Pretrained', checkpoint=..)` |
+/// | `data_preprocessor` | the run's | how images are prepared |
+/// | `train_cfg` | None | `dict(augments=..)`: how the images of a training batch are mixed; the preprocessor's `batch_augments` |
 ///
 /// Input `input`: `f32 [N, C, H, W]`, normalized. Output `output`: the head's scores.
 pub struct ImageClassifier {
     backbone: Box<dyn Backbone>,
     neck: Option<Box<dyn Neck>>,
     head: Box<dyn Head>,
+    rules: Rules,
     data_preprocessor: Option<Value>,
+    batch_augments: Option<Value>,
 }
 
 pub(super) fn build(
@@ -43,22 +63,35 @@ pub(super) fn build(
     registry: &Registry,
 ) -> Result<Box<dyn Architecture>, occam_config::Error> {
     let config: Config = value.parse()?;
-    unsupported("pretrained", &config.pretrained)?;
-    unsupported("train_cfg", &config.train_cfg)?;
-    unsupported("init_cfg", &config.init_cfg)?;
+    let rules = match &config.pretrained {
+        Some(path) => Rules::none().and_checkpoint(path),
+        None => config.init_cfg.rules(Rules::none)?,
+    };
+    let batch_augments = match config.train_cfg {
+        Some(value) => {
+            let train: TrainConfig = value.parse()?;
+            train.augments.map(|_| value)
+        }
+        None => None,
+    };
     Ok(Box::new(ImageClassifier {
         backbone: registry.build::<dyn Backbone>(&config.backbone)?,
         neck: config.neck.as_ref().map(|n| registry.build::<dyn Neck>(n)).transpose()?,
         head: registry.build::<dyn Head>(&config.head)?,
+        rules,
         data_preprocessor: config.data_preprocessor,
+        batch_augments,
     }))
 }
 
 impl Architecture for ImageClassifier {
     fn build(self: Box<Self>) -> Result<TaskModel> {
         let mut net = Net::new();
-        let shape =
-            [Dim::symbol("N"), Dim::Known(self.backbone.in_channels()), Dim::symbol("H"), Dim::symbol("W")];
+        let [height, width] = match self.backbone.image_size() {
+            Some(size) => size.map(Dim::Known),
+            None => [Dim::symbol("H"), Dim::symbol("W")],
+        };
+        let shape = [Dim::symbol("N"), Dim::Known(self.backbone.in_channels()), height, width];
         let x = net.input("input", Fact::new(DType::F32, shape))?;
         let mut features =
             net.tuple("backbone", &[x], |net| Ok(Returned::Tuple(self.backbone.build(net, x)?)))?;
@@ -74,6 +107,7 @@ impl Architecture for ImageClassifier {
                 many => Returned::Tuple(many.iter().map(|(_, v)| *v).collect()),
             })
         })?;
+        net.apply(&self.rules)?;
         for (name, v) in &outputs {
             net.output(name, *v)?;
         }
@@ -83,6 +117,7 @@ impl Architecture for ImageClassifier {
             inits,
             task: self.head.into_task(),
             data_preprocessor: self.data_preprocessor,
+            batch_augments: self.batch_augments,
         })
     }
 }

@@ -19,6 +19,8 @@ pub struct TaskModel {
     pub task: Box<dyn Task>,
     /// Its own `data_preprocessor`, where its config has one.
     pub data_preprocessor: Option<Value>,
+    /// What its preprocessor gets as `batch_augments`, where its config says so.
+    pub batch_augments: Option<Value>,
 }
 
 /// The config of a whole model.

@@ -9,11 +9,11 @@ use super::Neck;
 use crate::error::refuse;
 use crate::{Net, Result};
 
-/// Mean over all spatial positions: every `[N, C, H, W]` becomes `[N, C]`.
+/// Mean over all spatial positions: every `[N, C, ..]` becomes `[N, C]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GlobalAveragePooling {
-    /// Number of spatial axes; only 2 so far.
+    /// Number of spatial axes: 1, 2 or 3. 2 by default.
     pub dim: usize,
 }
 
@@ -25,8 +25,11 @@ impl Default for GlobalAveragePooling {
 
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Neck>, occam_config::Error> {
     let neck: GlobalAveragePooling = value.parse()?;
-    if neck.dim != 2 {
-        return Err(occam_config::Error::new("GlobalAveragePooling: only `dim=2` is supported"));
+    if !(1..=3).contains(&neck.dim) {
+        return Err(occam_config::Error::new(format!(
+            "GlobalAveragePooling: dim={} must be 1, 2 or 3",
+            neck.dim
+        )));
     }
     Ok(Box::new(neck))
 }
@@ -39,6 +42,10 @@ impl Neck for GlobalAveragePooling {
         features
             .iter()
             .map(|&x| {
+                let fact = net.fact(x)?;
+                if fact.rank() != self.dim + 2 {
+                    return refuse(format!("GlobalAveragePooling: dim={} does not fit {fact}", self.dim));
+                }
                 let pooled = net.layer("gap", &[x], |net| Ok(net.this(GlobalAvgPool, &[x])?))?;
                 Ok(net.op("flatten", Flatten { axis: 1 }, &[pooled])?)
             })

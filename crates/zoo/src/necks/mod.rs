@@ -1,8 +1,12 @@
 //! Necks: between backbone and head. One a file.
 
 mod gap;
+mod gem;
+mod linear_reduction;
 
 pub use gap::GlobalAveragePooling;
+pub use gem::GeneralizedMeanPooling;
+pub use linear_reduction::LinearReduction;
 
 use occam_config::{Build, Registry};
 use occam_graph::ValueId;
@@ -18,7 +22,11 @@ pub trait Neck: Send + Sync {
     fn build(&self, net: &mut Net, features: &[ValueId]) -> Result<Vec<ValueId>>;
 }
 
-const TABLE: &[(&str, Build<dyn Neck>)] = &[("GlobalAveragePooling", gap::build)];
+const TABLE: &[(&str, Build<dyn Neck>)] = &[
+    ("GeneralizedMeanPooling", gem::build),
+    ("GlobalAveragePooling", gap::build),
+    ("LinearReduction", linear_reduction::build),
+];
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.register_all::<dyn Neck>("neck", TABLE);
