@@ -33,12 +33,12 @@ pub struct Args {
     /// Seed instead of the config's
     #[arg(long)]
     seed: Option<u64>,
-    /// Try the config without its data: two iterations and a validation on synthetic images, and what a run would take
-    #[arg(long, conflicts_with = "resume")]
-    dry_run: bool,
     /// Scale the learning rate by the batch size over the config's `auto_scale_lr.base_batch_size`
     #[arg(long)]
     auto_scale_lr: bool,
+    /// Try the config without its data: two iterations and a validation on synthetic images, and what a run would take
+    #[arg(long, conflicts_with = "resume")]
+    dry_run: bool,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
@@ -48,9 +48,6 @@ pub struct Args {
 impl Args {
     pub fn run(self, json: bool) -> Outcome {
         let mut config = self.config.load()?;
-        if let Some(wrapper) = config.as_dict_mut().and_then(|dict| dict.get_mut("optim_wrapper")) {
-            self.amp.apply(wrapper)?;
-        }
         if self.auto_scale_lr {
             if config.get("auto_scale_lr.base_batch_size").is_none() {
                 return Err(Failure::new(
@@ -61,6 +58,9 @@ impl Args {
                 ));
             }
             config.set("auto_scale_lr.enable", Value::from(true))?;
+        }
+        if let Some(wrapper) = config.as_dict_mut().and_then(|dict| dict.get_mut("optim_wrapper")) {
+            self.amp.apply(wrapper)?;
         }
         let registry = occam::registry();
         let loader = self.config.loader()?;
