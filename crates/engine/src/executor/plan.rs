@@ -43,13 +43,18 @@ pub(super) enum Cast {
 impl Cast {
     fn of(op: &Op) -> Self {
         match op {
-            Op::Conv(_) | Op::Linear(_) => Self::Low,
+            Op::Conv(_) | Op::Linear(_) | Op::MatMul(_) => Self::Low,
             Op::Pool(pool) if pool.kind == PoolKind::Max => Self::Widest,
             Op::Activation(_)
             | Op::Binary(_)
             | Op::ChannelShuffle(_)
             | Op::Concat(_)
             | Op::Flatten(_)
+            | Op::Scale(_)
+            | Op::Transpose(_)
+            | Op::Unflatten(_)
+            | Op::AdaptivePad(_)
+            | Op::ExpandBatch(_)
             | Op::Slice(_) => Self::Widest,
             _ => Self::Single,
         }

@@ -2,8 +2,8 @@
 
 use super::{
     Activation, AdaptivePad, BatchNorm, Binary, ChannelShuffle, Concat, Conv, DropUnit, Dropout, ExpandBatch,
-    Flatten, GemPool, GlobalAvgPool, LayerNorm, Linear, MatMul, Pool, PoolKind, Scale, Slice, Softmax, Transpose,
-    Unflatten,
+    Flatten, GemPool, GlobalAvgPool, LayerNorm, Linear, MatMul, Pool, PoolKind, Scale, Slice, Softmax,
+    Transpose, Unflatten,
 };
 use crate::{Builder, Dim, Error, Fact, Graph, Op, Result, Role, ValueId};
 

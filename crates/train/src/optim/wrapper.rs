@@ -12,7 +12,7 @@ use super::amp::{self, Amp};
 use super::clip::{Clip, two_norm};
 use super::paramwise::Paramwise;
 use crate::error::refuse;
-use crate::{Algorithm, Error, GradientMap, Result};
+use crate::{Algorithm, Error, GradientMap, Model, Result};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,6 +125,18 @@ impl OptimWrapper {
     /// # Errors
     /// A key is unknown or of the wrong type.
     pub fn from_config(value: &Value, registry: &Registry, algorithm: &dyn Algorithm) -> Result<Self> {
+        Self::of_models(value, registry, &algorithm.models())
+    }
+
+    /// Reads `optim_wrapper` without a model, to see whether it is right.
+    ///
+    /// # Errors
+    /// A key is unknown or of the wrong type.
+    pub fn check(value: &Value, registry: &Registry) -> Result<()> {
+        Self::of_models(value, registry, &[]).map(drop)
+    }
+
+    fn of_models(value: &Value, registry: &Registry, models: &[(&str, &Model)]) -> Result<Self> {
         let (amp, value) = Amp::split(value)?;
         let value = &value;
         match value.type_name() {
@@ -166,7 +178,7 @@ impl OptimWrapper {
             amp,
         };
         let mut known = IndexMap::from([(String::new(), 0)]);
-        for (prefix, model) in algorithm.models() {
+        for (prefix, model) in models {
             for (name, _) in model.params.iter().filter(|(_, p)| p.trainable) {
                 let full = format!("{prefix}{name}");
                 let own = match (&paramwise, model.graph().find(name)) {

@@ -261,8 +261,8 @@ impl EfficientNet {
         let stages = self.stages();
         let blocks: usize = stages.iter().map(Vec::len).sum();
         let [stem, wide] = ENDS.map(|channels| self.width(channels));
-        let mut y = net
-            .frozen(frozen(0), |net| module.build(net, "layers.0", x, [stem, 3], square(2, 1, 1)))?;
+        let mut y =
+            net.frozen(frozen(0), |net| module.build(net, "layers.0", x, [stem, 3], square(2, 1, 1)))?;
         let mut layers = vec![y];
         let mut before = 0;
         for (i, stage) in stages.iter().enumerate() {
@@ -274,7 +274,8 @@ impl EfficientNet {
                         let x = y;
                         let share = (before + j) as f64 / (blocks - 1).max(1) as f64;
                         let rate = c.drop_path_rate * share;
-                        y = net.layer(&j.to_string(), &[x], |net| self.block(net, module, x, run, j, rate))?;
+                        y =
+                            net.layer(&j.to_string(), &[x], |net| self.block(net, module, x, run, j, rate))?;
                     }
                     Ok(y)
                 })

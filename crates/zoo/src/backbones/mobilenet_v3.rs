@@ -171,9 +171,8 @@ impl MobileNetV3 {
         let plain = ConvModule::new(self.config.norm_cfg.as_ref(), None);
         let module = |act| ConvModule { act: Some(act), ..plain };
         let blocks = self.blocks;
-        let mut y = net.frozen(frozen(0), |net| {
-            module(HardSwish).build(net, "layer0", x, [STEM, 3], square(2, 1, 1))
-        })?;
+        let mut y = net
+            .frozen(frozen(0), |net| module(HardSwish).build(net, "layer0", x, [STEM, 3], square(2, 1, 1)))?;
         let mut layers = vec![y];
         for (i, &(kernel, mid, out, weighed, act, stride)) in blocks.iter().enumerate() {
             let block = InvertedResidual {

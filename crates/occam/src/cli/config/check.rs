@@ -173,7 +173,7 @@ impl Check<'_> {
             self.part(config, &format!("{side}_cfg"), |v| loops::eval_loop(Some(v), registry).map(drop));
         }
         self.part(config, "train_cfg", |v| loops::train_loop(v, registry).map(drop));
-        self.part(config, "optim_wrapper", |v| OptimWrapper::from_config(v, registry).map(drop));
+        self.part(config, "optim_wrapper", |v| OptimWrapper::check(v, registry));
         self.part(config, "param_scheduler", |value| {
             let items = value.as_list().unwrap_or(std::slice::from_ref(value));
             items.iter().try_for_each(|item| Ok(registry.build::<dyn ParamScheduler>(item).map(drop)?))
