@@ -36,7 +36,7 @@ def load(path):
     """The config at `path`, as mmengine resolves it."""
     from mmengine.config import Config
 
-    return Config.fromfile(str(path), import_custom_modules=False)._cfg_dict.to_dict()
+    return Config.fromfile(str(path), import_custom_modules=False).to_dict()
 
 
 def as_json(value):

@@ -53,7 +53,7 @@ def main():
     failed = False
     for path in sorted(path for path in CONFIGS.iterdir() if path.suffix in (".py", ".json", ".yaml", ".yml")):
         try:
-            value = Config.fromfile(str(path), import_custom_modules=False)._cfg_dict.to_dict()
+            value = Config.fromfile(str(path), import_custom_modules=False).to_dict()
         except BaseException as error:  # whatever mmengine raises; a base that builds on itself exhausts the stack
             failed |= not path.name.startswith("error_")
             print(f"{path.name}: {type(error).__name__}: {str(error)[:200]}")

@@ -5,13 +5,14 @@ mmrazor themselves, in float64.
     python tools/golden/families.py
 
 Needs torch 1.13, mmcls 1.0.0rc6 and mmrazor 1.0.0. Weights and inputs: `formula.py`. Writes `families.safetensors`,
-`vgg_classifier.safetensors` and `model_sizes.json`, and prints how far torch's own float32 is from the first.
+`vgg_classifier.safetensors` and `model_configs.json`, and prints how far torch's own float32 is from the first.
 """
 
 import warnings
 
 warnings.filterwarnings("ignore")
 
+import copy
 from pathlib import Path
 
 import mmcls
@@ -128,11 +129,14 @@ def vgg_classifier():
         "state_dict": resnet.shapes(model)})
 
 
-def model_sizes():
+def model_configs():
+    """Resolved values of models' configs, and what one image costs them."""
     folder = Path(mmcls.__file__).parent / ".mim/configs/_base_/models"
     rows = []
     for name in SIZES:
-        config = Config.fromfile(folder / f"{name}.py").model
+        tree = Config.fromfile(folder / f"{name}.py").model.to_dict()
+        config = copy.deepcopy(tree)
+        # An augment that is no longer there under its name.
         config.pop("train_cfg", None)
         model = build_classifier(config).eval()
         macs = 0
@@ -148,8 +152,9 @@ def model_sizes():
         size = 32 if "cifar" in name else 224
         with torch.no_grad():
             model(torch.zeros(1, 3, size, size), mode="tensor")
-        rows.append({"name": name, "size": size, "params": sum(p.numel() for p in model.parameters()), "macs": macs})
-    write_json("model_sizes.json", rows)
+        rows.append({"name": name, "size": size, "params": sum(p.numel() for p in model.parameters()), "macs": macs,
+                     "model": tree})
+    write_json("model_configs.json", rows)
 
 
 VERSIONS = f"{resnet.VERSIONS}, mmrazor {mmrazor.__version__}"
@@ -160,7 +165,7 @@ def main():
     register_all_modules()
     families()
     vgg_classifier()
-    model_sizes()
+    model_configs()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 
 Every case trains 300 iterations in epochs of `epoch_length`. `base` holds learning rate, momentum and weight decay of the
 optimizer, `values` those that each iteration used, but only the kinds that change, as changes: `[iteration, value]`
-wherever a value differs from the one before. The configs are what a user writes; `end` defaults to `max_epochs` or
+wherever a value differs from the one before. After every epoch a validation gives an element of
+`fill("figure", [300], 0.4, 1)`, the first after the first. The configs are what a user writes; `end` defaults to `max_epochs` or
 `max_iters`, as in `Runner.build_param_scheduler`, and the defaulted value is used before conversion to iterations.
 """
 
@@ -19,6 +20,7 @@ import mmengine.optim  # registers the schedulers
 import torch
 from mmengine.registry import PARAM_SCHEDULERS
 
+import formula
 from files import write_json
 
 ITERATIONS = 300
@@ -105,8 +107,19 @@ CASES = {
         dict(type="LinearMomentum", start_factor=0.9, end=100, **BY_ITER),
         dict(type="CosineAnnealingLR", begin=100, **BY_ITER),
         dict(type="CosineAnnealingMomentum", begin=100, eta_min=0.7, **BY_ITER)]),
+    "plateau": (6, [dict(type="ReduceOnPlateauLR", monitor="figure", patience=2, factor=0.5)]),
+    "plateau_greater": (6, [
+        dict(type="ReduceOnPlateauLR", monitor="figure", rule="greater", patience=1, factor=0.3, threshold=0.05,
+             threshold_rule="abs", cooldown=3, min_value=1e-4)]),
+    "plateau_range": (6, [
+        dict(type="LinearLR", start_factor=0.1, end=30, **BY_ITER),
+        dict(type="ReduceOnPlateauLR", monitor="figure", patience=0, threshold=0.1, begin=5, end=30, eps=1e-3)]),
+    "plateau_momentum": (6, [dict(type="ReduceOnPlateauMomentum", monitor="figure", patience=3, factor=0.9)]),
     "betas": (6, [dict(type="LinearMomentum", start_factor=0.5, end=100, **BY_ITER)]),
 }
+
+# What each validation gives, one after every epoch.
+FIGURES = formula.fill("figure", (ITERATIONS,), 0.4, 1.0)
 
 # The optimizer: SGD but where `betas` should be moved.
 BASE = dict(lr=0.1, momentum=0.9, weight_decay=0.05)
@@ -143,6 +156,9 @@ def run(name, epoch_length, configs):
             for scheduler in schedulers:
                 if scheduler.by_epoch:
                     scheduler.step()
+            for scheduler in schedulers:
+                if getattr(scheduler, "need_val_args", False):
+                    scheduler.step(dict(figure=float(FIGURES[iteration // epoch_length - 1])))
     values = {}
     for key in BASE:
         column = [row[key] for row in rows]

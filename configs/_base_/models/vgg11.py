@@ -1,13 +1,10 @@
-# The convolutions of VGG-11 with a linear classifier, for 1000 classes. The paper's own classifier, three linear
-# layers with dropout, is not part of the backbone here.
+# VGG-11 for images of 224x224 pixels, for 1000 classes.
 model = dict(
     type='ImageClassifier',
-    backbone=dict(type='VGG', depth=11),
-    neck=dict(type='GlobalAveragePooling'),
+    backbone=dict(type='VGG', depth=11, num_classes=1000),
+    neck=None,
     head=dict(
-        type='LinearClsHead',
-        num_classes=1000,
-        in_channels=512,
+        type='ClsHead',
         loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
         topk=(1, 5)),
 )

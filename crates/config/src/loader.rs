@@ -27,7 +27,7 @@ const DEPRECATION: &str = "_deprecation_";
 
 /// Bounds on what loading one config may cost, whoever wrote it.
 ///
-/// The defaults are some hundred times what real configs take.
+/// The defaults are about a hundred times what the largest real configs take.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Largest file, in bytes.
@@ -44,7 +44,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { file_bytes: 4 << 20, files: 1000, steps: 2_000_000, depth: 64, text_bytes: 1 << 20 }
+        Self { file_bytes: 4 << 20, files: 1000, steps: 1_000_000, depth: 64, text_bytes: 1 << 20 }
     }
 }
 

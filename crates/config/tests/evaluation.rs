@@ -223,8 +223,13 @@ pass
 fn explains_what_it_cannot_evaluate() {
     let texts = [
         "x = (1",
-        "import os",
-        "from a import b",
+        "import os\nx = os.environ['HOME']",
+        "import os.path as osp\nx = osp.join('a', 'b')",
+        "from a import b\nx = b(1)",
+        "from a import b\nx = dict(type=b)",
+        "from a import *",
+        "from .base import model",
+        "import copy\nx = copy.x(1)",
         "for i in []:\n    pass",
         "def f():\n    pass",
         "x = lambda: 1",

@@ -31,6 +31,18 @@ pub fn report_error(error: &Failure, json: bool) {
     let _ = write!(stderr, "Error: {}", text.trim_start_matches('\n'));
 }
 
+/// Tells that a command was stopped, in lines that can be copied.
+pub fn report_stop(stop: &Failure, json: bool) {
+    if json {
+        print_json(&stop.to_json());
+        return;
+    }
+    eprintln!("{stop}");
+    if let Some(help) = miette::Diagnostic::help(stop) {
+        eprintln!("{help}");
+    }
+}
+
 /// One line of JSON on standard output.
 pub fn print_json(value: &serde_json::Value) {
     print_line(&value.to_string());
@@ -81,10 +93,16 @@ impl Bars {
     }
 }
 
+/// Time over which a rate is worth telling.
+const SETTLED: Duration = Duration::from_millis(300);
+
 /// Steps a second, to one decimal.
 fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
     // Text in memory cannot fail to be written.
-    let _ = write!(out, "{:.1}/s", state.per_sec());
+    let _ = match state.elapsed() < SETTLED {
+        true => write!(out, "-/s"),
+        false => write!(out, "{:.1}/s", state.per_sec()),
+    };
 }
 
 impl Reporter for Bars {

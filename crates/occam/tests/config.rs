@@ -118,6 +118,35 @@ fn the_project_s_configs_are_right() {
     assert!(out.contains("configs/quickstart.py: right, "), "{out}");
 }
 
+/// Files that hold a part, and settings that are left to their defaults, are no mistakes.
+#[test]
+fn what_is_left_out_is_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = workspace().join("configs/fashion_mnist/resnet20.py");
+    let base = base.display();
+    for (name, text) in [
+        ("nothing.py", "x = 1\n".to_owned()),
+        ("hooks.py", format!("_base_ = '{base}'\ndefault_hooks = dict(_delete_=True)\n")),
+        (
+            "none.py",
+            format!("_base_ = '{base}'\ntrain_cfg = val_cfg = val_dataloader = val_evaluator = None\n"),
+        ),
+        ("norm.py", format!("_base_ = '{base}'\nmodel = dict(backbone=dict(norm_cfg=dict(type='BN')))\n")),
+        ("other.py", "visualizer = dict(type='UniversalVisualizer')\n".to_owned()),
+    ] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+        let (code, out, err) = config(dir.path(), &["check", name]);
+        assert_eq!(code, 0, "{out}{err}");
+    }
+    std::fs::write(
+        dir.path().join("wrong.py"),
+        format!("_base_ = '{base}'\nmodel = dict(backbone=dict(detph=1, norm_cfg=dict(type='BN')))\n"),
+    )
+    .unwrap();
+    let (_, out, _) = config(dir.path(), &["check", "wrong.py"]);
+    assert!(out.contains("detph") && !out.contains("\"BN\""), "{out}");
+}
+
 /// Bad input is explained with its place, and the exit code is 2.
 #[test]
 fn tells_what_is_wrong_and_where() {

@@ -185,6 +185,11 @@ impl Checkpoint {
         self.spaces.get(name)
     }
 
+    /// Names of the spaces that have tensors.
+    pub fn spaces(&self) -> impl Iterator<Item = &str> {
+        self.spaces.keys().map(String::as_str)
+    }
+
     /// Gives every model of an algorithm its weights.
     ///
     /// # Errors

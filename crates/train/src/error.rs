@@ -1,6 +1,6 @@
 //! What can go wrong while training.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a run could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -57,10 +57,7 @@ pub enum Error {
         kept: Option<PathBuf>,
     },
     /// Somebody asked the run to stop.
-    #[error(
-        "stopped after iteration {iter}{saved}",
-        saved = saved.as_ref().map(|p| format!("; the run is saved in {}", p.display())).unwrap_or_default()
-    )]
+    #[error("stopped{saved}", saved = saved_text(*iter, saved.as_deref()))]
     Interrupted {
         /// Iterations done.
         iter: u64,
@@ -72,7 +69,13 @@ pub enum Error {
     Other(String),
 }
 
-fn kept_text(kept: Option<&std::path::Path>) -> String {
+fn saved_text(iter: u64, saved: Option<&Path>) -> String {
+    saved
+        .map(|path| format!(" after iteration {iter}; the run is saved in {}", path.display()))
+        .unwrap_or_default()
+}
+
+fn kept_text(kept: Option<&Path>) -> String {
     match kept {
         Some(path) => format!("; the last good checkpoint is {}", path.display()),
         None => ", before anything was saved".into(),

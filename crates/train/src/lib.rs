@@ -11,6 +11,7 @@ pub mod interrupt;
 mod journal;
 pub mod log;
 pub mod loops;
+pub mod memory;
 mod model;
 pub mod optim;
 pub mod recipe;

@@ -265,14 +265,6 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-/// The most memory that this process has held, in MiB; none where the system does not tell.
-pub fn peak_memory() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some((kib / 1024.0).round())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -216,6 +216,7 @@ fn schedules_are_mmengines() {
     let rows = rows("schedules");
     assert!(rows.len() >= 50);
     let algorithm = algorithm(SMALL);
+    let figures = values(&fill("figure", &[300], 0.4, 1.0));
     for row in &rows {
         let name = row["name"].as_str().unwrap();
         let number = |key: &str| row[key].as_u64().unwrap();
@@ -253,6 +254,9 @@ fn schedules_are_mmengines() {
                 for schedule in list.iter_mut().filter(|s| s.by_epoch()) {
                     optim.advance(schedule);
                 }
+                for schedule in list.iter_mut().filter(|s| s.monitor().is_some()) {
+                    optim.observe(schedule, figures[(iter / length.epoch) as usize - 1]);
+                }
             }
         }
         for (key, found) in [("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)] {
@@ -288,6 +292,9 @@ fn impossible_schedules_are_errors() {
         ("dict(type='OneCycleLR')", "eta_max"),
         ("dict(type='OneCycleLR', eta_max=1, total_steps=2)", "total_steps"),
         ("dict(type='OneCycleLR', eta_max=1, anneal_strategy='sine')", "linear"),
+        ("dict(type='ReduceOnPlateauLR', by_epoch=False)", "by_epoch=True"),
+        ("dict(type='ReduceOnPlateauLR', factor=1)", "factor"),
+        ("dict(type='ReduceOnPlateauLR', rule='more')", "greater"),
         ("dict(type='CosineLR')", "unknown param_scheduler"),
         ("dict(type='MultiStepLR', milestone=[1])", "milestones"),
         ("dict(type='MultiStepLR')", "milestones"),

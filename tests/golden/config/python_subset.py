@@ -42,3 +42,5 @@ shallow['new'] = duplicate(deep['pair'])
 deep['pair'][0].append(5)
 empty = dict(a={}, b=[], c=(), d='')
 nested = dict(a=dict(b=dict(c=dict(d=[dict(e=(1, ))]))))
+if __name__ == '__main__':
+    original = None

@@ -25,6 +25,12 @@ pub(super) struct Kept<const N: usize> {
     pub tensors: [Option<Tensor>; N],
 }
 
+impl<const N: usize> Default for Kept<N> {
+    fn default() -> Self {
+        Self { step: 0, tensors: [const { None }; N] }
+    }
+}
+
 impl<const N: usize> Default for Memory<N> {
     fn default() -> Self {
         Self { map: IndexMap::new() }
@@ -32,14 +38,20 @@ impl<const N: usize> Default for Memory<N> {
 }
 
 impl<const N: usize> Memory<N> {
-    /// Takes out what is kept of a parameter, so that its tensors can be changed in their place.
+    /// Takes out what is kept of a parameter, so that its tensors can be changed in their place. Its place among the others
+    /// stays, so that equal states are written in equal order.
     pub fn take(&mut self, name: &str) -> Kept<N> {
-        self.map.swap_remove(name).unwrap_or_else(|| Kept { step: 0, tensors: [const { None }; N] })
+        self.map.get_mut(name).map(std::mem::take).unwrap_or_default()
     }
 
     /// Keeps it again.
     pub fn keep(&mut self, name: &str, kept: Kept<N>) {
-        self.map.insert(name.to_owned(), kept);
+        match self.map.get_mut(name) {
+            Some(place) => *place = kept,
+            None => {
+                self.map.insert(name.to_owned(), kept);
+            }
+        }
     }
 
     /// Everything, by `<parameter>.<slot>`.

@@ -10,6 +10,7 @@ mod exponential;
 mod linear;
 mod multi_step;
 mod one_cycle;
+mod plateau;
 mod poly;
 mod step;
 
@@ -20,6 +21,7 @@ pub use exponential::Exponential;
 pub use linear::Linear;
 pub use multi_step::MultiStep;
 pub use one_cycle::{Anneal, OneCycle};
+pub use plateau::{Improvement, Plateau, Seen};
 pub use poly::Poly;
 pub use step::Step;
 
@@ -140,6 +142,9 @@ pub struct Progress {
     pub global: u64,
     /// Steps taken in range.
     pub in_range: u64,
+    /// What a schedule by a figure has seen.
+    #[serde(default)]
+    pub seen: Option<Seen>,
 }
 
 /// A number that schedules move.
@@ -156,11 +161,23 @@ impl Scheduled {
     pub fn new(value: f64) -> Self {
         Self { value, base: value }
     }
+
+    /// The same number, configured as another where there is one.
+    fn based_on(&mut self, base: Option<f64>) -> &mut Self {
+        self.base = base.unwrap_or(self.base);
+        self
+    }
+}
+
+/// What decides on a schedule's values.
+enum Law {
+    Rule(Box<dyn Rule>),
+    Plateau(Plateau),
 }
 
 /// A rule, what it moves, its steps and where it stands.
 pub struct Schedule {
-    rule: Box<dyn Rule>,
+    law: Law,
     target: Target,
     span: Span,
     progress: Progress,
@@ -169,7 +186,20 @@ pub struct Schedule {
 impl Schedule {
     /// A schedule of `rule` over `span`.
     pub fn new(rule: Box<dyn Rule>, target: Target, span: Span) -> Self {
-        Self { rule, target, span, progress: Progress::default() }
+        Self { law: Law::Rule(rule), target, span, progress: Progress::default() }
+    }
+
+    /// A schedule that follows a figure over `span`.
+    pub fn by_figure(plateau: Plateau, target: Target, span: Span) -> Self {
+        Self { law: Law::Plateau(plateau), target, span, progress: Progress::default() }
+    }
+
+    /// The figure that it follows, if it does.
+    pub fn monitor(&self) -> Option<&str> {
+        match &self.law {
+            Law::Rule(_) => None,
+            Law::Plateau(plateau) => Some(&plateau.monitor),
+        }
     }
 
     /// What it moves.
@@ -184,11 +214,10 @@ impl Schedule {
 
     /// Takes the first step, before training.
     pub fn start<'a>(&mut self, numbers: impl Iterator<Item = &'a mut Scheduled>) {
-        let base = self.rule.base();
-        self.step(numbers.map(|n| {
-            n.base = base.unwrap_or(n.base);
-            n
-        }));
+        if let Law::Rule(rule) = &self.law {
+            let base = rule.base();
+            self.step(numbers.map(|n| n.based_on(base)));
+        }
     }
 
     /// Takes a step.
@@ -196,12 +225,25 @@ impl Schedule {
         let p = &mut self.progress;
         let inside = (self.span.begin..self.span.end).contains(&p.global);
         p.global += 1;
-        if inside {
-            p.in_range += 1;
-            let step = p.in_range - 1;
-            numbers.for_each(|n| n.value = self.rule.next(step, n.value, n.base));
-        } else {
-            numbers.for_each(drop);
+        match &self.law {
+            Law::Rule(rule) if inside => {
+                p.in_range += 1;
+                let step = p.in_range - 1;
+                numbers.for_each(|n| n.value = rule.next(step, n.value, n.base));
+            }
+            _ => numbers.for_each(drop),
+        }
+    }
+
+    /// Takes in the figure that it follows.
+    pub fn observe<'a>(&mut self, figure: f64, numbers: impl Iterator<Item = &'a mut Scheduled>) {
+        let inside = (self.span.begin..self.span.end).contains(&self.progress.global);
+        if let (Law::Plateau(plateau), true) = (&self.law, inside) {
+            self.progress.in_range += 1;
+            let seen = self.progress.seen.get_or_insert_with(|| plateau.unseen());
+            if plateau.observe(figure, seen) {
+                numbers.for_each(|n| n.value = plateau.decayed(n.value));
+            }
         }
     }
 

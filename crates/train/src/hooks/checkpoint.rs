@@ -233,13 +233,16 @@ impl CheckpointHook {
         let name = format!("best_{key}_{}", self.file_name(step)).replace('/', "_");
         let path = self.folder(runner)?.join(name);
         runner.save_weights(&path)?;
-        let previous = runner.info().get(&path_key).and_then(|v| v.as_str()).map(PathBuf::from);
+        let previous =
+            runner.info().get(&path_key).and_then(|v| v.as_str()).map(|p| runner.work_dir().join(p));
         if let Some(previous) = previous.filter(|p| *p != path && p.exists()) {
             remove(runner, &previous);
         }
         runner.message(&format!("the best {key} so far, {score:.4}: saved as {}", path.display()));
         runner.info_mut().insert(score_key, score.to_bits().into());
-        runner.info_mut().insert(path_key, path.display().to_string().into());
+        // Relative, so that a work directory can be moved.
+        let name = path.strip_prefix(runner.work_dir()).unwrap_or(&path).display().to_string();
+        runner.info_mut().insert(path_key, name.into());
         Ok(())
     }
 }

@@ -186,8 +186,11 @@ impl EmaHook {
             let share = self.average.share(self.steps, self.config.interval);
             let mut averages = std::mem::take(&mut self.averages);
             self.for_each(runner, |name, weight| {
-                let before = averages.swap_remove(name).unwrap_or_else(|| weight.clone());
-                averages.insert(name.to_owned(), before.lerp(weight, share)?);
+                if let Some(average) = averages.get_mut(name) {
+                    // Nobody else has it then, and it is changed in its place.
+                    let before = std::mem::replace(average, weight.clone());
+                    *average = before.lerp(weight, share)?;
+                }
                 Ok(())
             })?;
             self.averages = averages;
@@ -211,6 +214,10 @@ impl EmaHook {
 }
 
 impl Hook for EmaHook {
+    fn spaces(&self) -> &'static [&'static str] {
+        &[SPACE]
+    }
+
     fn after_load(&mut self, runner: &mut Runner, checkpoint: &Checkpoint) -> Result<()> {
         self.copy(runner)?;
         let Some(trained) = checkpoint.space(SPACE) else {

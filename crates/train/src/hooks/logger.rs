@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::Hook;
 use crate::evaluate::Metrics;
-use crate::log::peak_memory;
+use crate::memory;
 use crate::runner::Runner;
 use crate::{Result, Step};
 
@@ -113,8 +113,8 @@ impl Hook for LoggerHook {
         let done = place.iter.saturating_sub(self.first).max(1) as f64;
         let left = place.max_iters.saturating_sub(place.iter) as f64;
         figures.insert("eta".into(), (self.started.elapsed().as_secs_f64() / done * left).round());
-        if let Some(memory) = peak_memory() {
-            figures.insert("memory".into(), memory);
+        if let Some(bytes) = memory::peak() {
+            figures.insert("memory".into(), (bytes >> 20) as f64);
         }
         let line = runner.log_processor().train_line(&place, &figures);
         runner.log("train", &figures, place.iter, &line)

@@ -29,6 +29,12 @@ pub trait Hook: Send {
         50
     }
 
+    /// Spaces of a checkpoint that it reads in [`Hook::after_load`]. A run does not resume from a checkpoint with others: it
+    /// would lose what they hold.
+    fn spaces(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// When a run resumes from a checkpoint, whose weights the models have already.
     ///
     /// # Errors
@@ -148,11 +154,18 @@ pub(crate) fn register(registry: &mut Registry) {
 }
 
 /// The hooks every run has unless its config says otherwise, by mmengine's keys of `default_hooks`.
-const DEFAULTS: &[(&str, &str)] = &[
-    ("logger", "dict(type='LoggerHook')"),
-    ("param_scheduler", "dict(type='ParamSchedulerHook')"),
-    ("checkpoint", "dict(type='CheckpointHook', interval=1)"),
-];
+const DEFAULTS: &[(&str, &str)] =
+    &[("logger", "LoggerHook"), ("param_scheduler", "ParamSchedulerHook"), ("checkpoint", "CheckpointHook")];
+
+/// The config of a default hook; checkpoints are written after every epoch then.
+fn default(name: &str) -> Value {
+    let mut dict = occam_config::Dict::new();
+    dict.insert("type", Value::from(name));
+    if name == "CheckpointHook" {
+        dict.insert("interval", Value::from(1));
+    }
+    Value::from(dict)
+}
 
 /// Reads `default_hooks` and `custom_hooks`, in order of priority.
 ///
@@ -173,12 +186,9 @@ pub fn from_config(
         Ok(())
     };
     let given = default_hooks.and_then(Value::as_dict);
-    for (key, text) in DEFAULTS {
+    for (key, name) in DEFAULTS {
         if given.is_none_or(|d| d.get(key).is_none()) {
-            let config = occam_config::Loader::new().load_str("default_hooks", &format!("hook = {text}"))?;
-            if let Some(config) = config.get("hook") {
-                add(config)?;
-            }
+            add(&default(name))?;
         }
     }
     for (_, value) in given.into_iter().flat_map(|d| d.iter()) {

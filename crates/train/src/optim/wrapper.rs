@@ -259,6 +259,12 @@ impl OptimWrapper {
         schedule.step(self.groups.iter_mut().filter_map(|g| g.target(target)));
     }
 
+    /// Gives a schedule the figure that it follows.
+    pub fn observe(&mut self, schedule: &mut Schedule, figure: f64) {
+        let target = schedule.target();
+        schedule.observe(figure, self.groups.iter_mut().filter_map(|g| g.target(target)));
+    }
+
     /// Moves the parameters that have a gradient. Returns the norm of the gradients before clipping: the 2-norm, or the one
     /// by which `clip_grad` clips; none where the gradients are only kept for a later step, or where the loss scale was too
     /// large for `f16`. Where the norm is not finite, nothing is moved.
@@ -339,11 +345,13 @@ impl OptimWrapper {
         let in_rest = self.max_count.is_some_and(|max| before >= max - rest && rest > 0);
         let share = 1.0 / (if in_rest { rest } else { n }) as f64;
         for (name, gradient) in gradients {
-            let mut part = gradient.scale(share)?;
-            if let Some(sum) = self.pending.swap_remove(&name) {
-                part = sum.add(&part)?;
+            let part = gradient.scale(share)?;
+            match self.pending.get_mut(&name) {
+                Some(sum) => *sum = sum.add(&part)?,
+                None => {
+                    self.pending.insert(name, part);
+                }
             }
-            self.pending.insert(name, part);
         }
         let due = self.count.is_multiple_of(n) || self.max_count == Some(self.count);
         Ok(due.then(|| std::mem::take(&mut self.pending)))

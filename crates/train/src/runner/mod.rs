@@ -286,6 +286,27 @@ impl Runner {
         }
     }
 
+    /// Gives schedules that follow a figure of the validation theirs.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn show_schedules(&mut self, metrics: &Metrics) -> Result<()> {
+        let Some(training) = &mut self.training else { return Ok(()) };
+        for schedule in &mut training.schedules {
+            let Some(monitor) = schedule.monitor() else { continue };
+            let Some(&figure) = metrics.get(monitor) else {
+                let known: Vec<&str> = metrics.keys().map(String::as_str).collect();
+                let message = format!(
+                    "the validation gives no `{monitor}` for `param_scheduler`, but {}",
+                    known.join(", ")
+                );
+                return Err(ConfigError::new(message).into());
+            };
+            training.optim.observe(schedule, figure);
+        }
+        Ok(())
+    }
+
     /// Writes scalars to the logs, and `line` to people. TensorBoard counts by `step`.
     ///
     /// # Errors

@@ -84,6 +84,15 @@ impl Runner {
         if schedules.len() != training.schedules.len() {
             return Err(checkpoint.refuse("it was made with other schedules"));
         }
+        let read = |space: &str| {
+            let own = [OPTIMIZER, ACCUMULATED].contains(&space);
+            own || self.hooks.iter().flatten().any(|hook| hook.spaces().contains(&space))
+        };
+        if let Some(space) = checkpoint.spaces().find(|space| !read(space)) {
+            return Err(checkpoint.refuse(format!(
+                "it holds `{space}`, which none of this run's hooks reads (`ema_state_dict` is an EMAHook's)"
+            )));
+        }
         checkpoint.apply(&mut *self.algorithm)?;
         for (schedule, progress) in training.schedules.iter_mut().zip(schedules) {
             schedule.resume(*progress);

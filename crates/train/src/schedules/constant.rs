@@ -20,9 +20,7 @@ impl ParamScheduler for Config {
             return refuse("`factor` must be in (0, 1]");
         }
         let (span, _) = self.window().resolve(length)?;
-        Ok(self.schedule(
-            Constant { factor: self.factor, total: (span.end - span.begin).saturating_sub(1) },
-            span,
-        ))
+        let total = (span.end - span.begin).saturating_sub(1);
+        Ok(Schedule::new(Box::new(Constant { factor: self.factor, total }), self.target(), span))
     }
 }

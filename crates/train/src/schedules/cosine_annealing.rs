@@ -26,6 +26,6 @@ impl ParamScheduler for Config {
         if t_max == 0 {
             return refuse("`T_max` must be at least 1");
         }
-        Ok(self.schedule(CosineAnnealing { t_max, eta_min }, span))
+        Ok(Schedule::new(Box::new(CosineAnnealing { t_max, eta_min }), self.target(), span))
     }
 }

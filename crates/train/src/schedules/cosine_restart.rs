@@ -39,6 +39,6 @@ impl ParamScheduler for Config {
             restart_weights: self.restart_weights.clone(),
             eta_min: floor(self.eta_min, self.eta_min_ratio, None)?,
         };
-        Ok(self.schedule(rule, span))
+        Ok(Schedule::new(Box::new(rule), self.target(), span))
     }
 }

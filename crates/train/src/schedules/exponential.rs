@@ -16,6 +16,6 @@ config! {
 impl ParamScheduler for Config {
     fn build(&self, length: Length) -> Result<Schedule> {
         let (span, _) = self.window().resolve(length)?;
-        Ok(self.schedule(Exponential { gamma: need("gamma", self.gamma)? }, span))
+        Ok(Schedule::new(Box::new(Exponential { gamma: need("gamma", self.gamma)? }), self.target(), span))
     }
 }

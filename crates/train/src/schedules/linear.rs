@@ -29,6 +29,6 @@ impl ParamScheduler for Config {
             end_factor: self.end_factor,
             total: (span.end - span.begin).saturating_sub(1),
         };
-        Ok(self.schedule(rule, span))
+        Ok(Schedule::new(Box::new(rule), self.target(), span))
     }
 }

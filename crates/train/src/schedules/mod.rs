@@ -12,6 +12,7 @@ mod linear;
 mod multi_step;
 mod one_cycle;
 mod poly;
+mod reduce_on_plateau;
 mod step;
 
 use occam_config::{Build, Error as ConfigError, Registry, Value};
@@ -53,6 +54,9 @@ const TABLE: &[(&str, Build<dyn ParamScheduler>)] = &[
     ("PolyLR", poly::build),
     ("PolyMomentum", poly::build),
     ("PolyParamScheduler", poly::build),
+    ("ReduceOnPlateauLR", reduce_on_plateau::build),
+    ("ReduceOnPlateauMomentum", reduce_on_plateau::build),
+    ("ReduceOnPlateauParamScheduler", reduce_on_plateau::build),
     ("StepLR", step::build),
     ("StepMomentum", step::build),
     ("StepParamScheduler", step::build),
@@ -165,13 +169,9 @@ macro_rules! config {
                 }
             }
 
-            fn schedule(
-                &self,
-                rule: impl occam_engine::schedule::Rule + 'static,
-                span: occam_engine::schedule::Span,
-            ) -> occam_engine::schedule::Schedule {
-                let target = self.target.unwrap_or(occam_engine::schedule::Target::Lr);
-                occam_engine::schedule::Schedule::new(Box::new(rule), target, span)
+            /// What it moves.
+            fn target(&self) -> occam_engine::schedule::Target {
+                self.target.unwrap_or(occam_engine::schedule::Target::Lr)
             }
         }
 

@@ -20,6 +20,6 @@ impl ParamScheduler for Config {
         let (span, factor) = self.window().resolve(length)?;
         let milestones = need("milestones", self.milestones.as_ref())?;
         let milestones = milestones.iter().map(|m| m.saturating_mul(factor)).collect();
-        Ok(self.schedule(MultiStep { milestones, gamma: self.gamma }, span))
+        Ok(Schedule::new(Box::new(MultiStep { milestones, gamma: self.gamma }), self.target(), span))
     }
 }

@@ -31,7 +31,7 @@ config! {
 
 impl ParamScheduler for Config {
     fn build(&self, length: Length) -> Result<Schedule> {
-        if self.target != Some(Target::Lr) {
+        if self.target() != Target::Lr {
             return refuse("one cycle is for the learning rate alone");
         }
         if !(0.0..=1.0).contains(&self.pct_start) || (self.three_phase && self.pct_start > 0.5) {
@@ -58,6 +58,6 @@ impl ParamScheduler for Config {
             final_div_factor: self.final_div_factor,
             three_phase: self.three_phase,
         };
-        Ok(self.schedule(rule, span))
+        Ok(Schedule::new(Box::new(rule), self.target(), span))
     }
 }

@@ -19,6 +19,10 @@ impl ParamScheduler for Config {
     fn build(&self, length: Length) -> Result<Schedule> {
         let (span, _) = self.window().resolve(length)?;
         let total = (span.end - span.begin).saturating_sub(1);
-        Ok(self.schedule(Poly { eta_min: Floor::Value(self.eta_min), power: self.power, total }, span))
+        Ok(Schedule::new(
+            Box::new(Poly { eta_min: Floor::Value(self.eta_min), power: self.power, total }),
+            self.target(),
+            span,
+        ))
     }
 }

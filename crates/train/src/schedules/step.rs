@@ -23,6 +23,6 @@ impl ParamScheduler for Config {
         if size == 0 {
             return refuse("`step_size` must be at least 1");
         }
-        Ok(self.schedule(Step { size, gamma: self.gamma }, span))
+        Ok(Schedule::new(Box::new(Step { size, gamma: self.gamma }), self.target(), span))
     }
 }

@@ -140,6 +140,12 @@ impl Report {
     }
 }
 
+/// Whether the dict at `path` has a `type` that the component around it reads itself, such as a `norm_cfg`.
+fn is_setting(path: &str) -> bool {
+    let key = path.rsplit('.').find(|segment| segment.parse::<usize>().is_err());
+    key.is_some_and(|key| key.ends_with("_cfg") || key == "optim_wrapper" || key == "collate_fn")
+}
+
 fn indented(text: &str) -> String {
     text.replace('\n', "\n    ")
 }
@@ -210,11 +216,16 @@ impl Check<'_> {
         }
     }
 
-    /// Notes the components in `value`, and tells of those that Occam does not have.
+    /// Notes the components in `value`; where `tell` is set, those that Occam does not have are problems.
     fn note(&mut self, value: &Value, path: &str, tell: bool) {
         for component in value.components() {
             let kinds = self.env.registry.kinds_of(component.name);
-            if tell && kinds.is_empty() {
+            let inner = component.path;
+            let path = if inner.is_empty() { path.to_owned() } else { format!("{path}.{inner}") };
+            if kinds.is_empty() {
+                if !tell || is_setting(&path) {
+                    continue;
+                }
                 let error = Error::new(format!("Occam has no component {:?}", component.name))
                     .with_span(component.span.cloned());
                 self.problem(match self.env.registry.suggest(component.name) {
@@ -222,8 +233,6 @@ impl Check<'_> {
                     None => error,
                 });
             }
-            let inner = component.path;
-            let path = if inner.is_empty() { path.to_owned() } else { format!("{path}.{inner}") };
             self.report.components.push((path, component.name.to_owned(), kinds));
         }
     }

@@ -1,4 +1,4 @@
-//! Python's `copy`, the one module that configs import.
+//! Imports: Python's `copy`, and names of code that no config value may depend on.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,65 +10,74 @@ use super::object::{Entries, Node, Object, Slot};
 use super::{Evaluator, methods, unsupported};
 use crate::Error;
 
-/// The module and its functions.
+/// What an import makes known.
 #[derive(Clone, Copy)]
-pub(crate) enum Copying {
-    Module,
-    Shallow,
-    Deep,
+pub(crate) enum Imported {
+    /// The module `copy`.
+    Copy,
+    /// `copy.copy`.
+    ShallowCopy,
+    /// `copy.deepcopy`.
+    DeepCopy,
+    /// Anything else. It is neither looked for nor run, and using it is an error.
+    Code,
 }
 
-impl Copying {
+impl Imported {
+    /// A function of the module `copy`.
     fn member(name: &str) -> Option<Self> {
         match name {
-            "copy" => Some(Self::Shallow),
-            "deepcopy" => Some(Self::Deep),
+            "copy" => Some(Self::ShallowCopy),
+            "deepcopy" => Some(Self::DeepCopy),
             _ => None,
         }
     }
 }
 
 impl Evaluator<'_> {
-    /// `import copy` or `from copy import ...`.
+    /// `import copy` or `from copy import ...`; names of other modules are known too, but cannot be used.
     pub(super) fn import(&mut self, statement: &Stmt) -> Result<(), Error> {
-        let refused = || unsupported("imports are").with_help("only the module `copy` can be imported");
-        let (aliases, members) = match statement {
-            Stmt::Import(import) => (&import.names, false),
-            Stmt::ImportFrom(import) if import.module.as_deref() == Some("copy") && import.level == 0 => {
-                (&import.names, true)
-            }
+        let refused = || {
+            unsupported("relative imports and `import *` are")
+                .with_help("name base files by `_base_ = [...]`")
+        };
+        let (aliases, module) = match statement {
+            Stmt::Import(import) => (&import.names, None),
+            Stmt::ImportFrom(import) if import.level == 0 => (&import.names, import.module.as_deref()),
             _ => return Err(refused()),
         };
         for alias in aliases {
-            let imported = match (members, alias.name.as_str()) {
-                (false, "copy") => Some(Copying::Module),
-                (false, _) => None,
-                (true, name) => Copying::member(name),
+            let imported = match (module, alias.name.as_str()) {
+                (_, "*") => return Err(refused()),
+                (None, "copy") => Imported::Copy,
+                (Some("copy"), name) => Imported::member(name).unwrap_or(Imported::Code),
+                _ => Imported::Code,
             };
-            let imported = imported.ok_or_else(refused)?;
-            let name = alias.asname.as_ref().unwrap_or(&alias.name).to_string();
+            // `import a.b` makes `a` known.
+            let name = alias.asname.as_ref().unwrap_or(&alias.name).split('.').next().unwrap_or_default();
             let span = self.span_of(alias);
-            let node = Node::new(Object::Copying(imported), span.clone());
-            self.globals.insert(name, Slot { key_span: span, node });
+            let node = Node::new(Object::Imported(imported), span.clone());
+            self.globals.insert(name.to_owned(), Slot { key_span: span, node });
         }
         Ok(())
     }
 
     /// `copy.name(arguments)`.
     pub(super) fn call_copy_member(&self, name: &str, arguments: Arguments) -> Result<Object, Error> {
-        match Copying::member(name) {
-            Some(member) => self.call_copying(member, arguments),
+        match Imported::member(name) {
+            Some(member) => self.call_imported(member, arguments),
             None => Err(unsupported(&format!("`copy.{name}` is"))),
         }
     }
 
     /// Calls one of the functions.
-    pub(super) fn call_copying(&self, function: Copying, arguments: Arguments) -> Result<Object, Error> {
+    pub(super) fn call_imported(&self, function: Imported, arguments: Arguments) -> Result<Object, Error> {
         match function {
-            Copying::Module => {
+            Imported::Code => Err(unsupported("calling imported code is")),
+            Imported::Copy => {
                 Err(Error::new("a module is not callable").with_help("write copy.deepcopy(...)"))
             }
-            Copying::Shallow => {
+            Imported::ShallowCopy => {
                 let [node] = arguments.exactly()?;
                 match &node.object {
                     Object::Dict(_) | Object::List(_) => {
@@ -77,7 +86,7 @@ impl Evaluator<'_> {
                     _ => Ok(node.object),
                 }
             }
-            Copying::Deep => {
+            Imported::DeepCopy => {
                 let [node] = arguments.exactly()?;
                 self.deep_copy(&node, &mut HashMap::new(), 0).map(|copied| copied.object)
             }

@@ -1,0 +1,4 @@
+# ResNet-152, for 1000 classes.
+_base_ = './resnet50.py'
+
+model = dict(backbone=dict(depth=152))

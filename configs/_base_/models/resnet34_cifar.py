@@ -1,0 +1,4 @@
+# ResNet-34 for images of 32x32 pixels, for 10 classes.
+_base_ = './resnet18_cifar.py'
+
+model = dict(backbone=dict(depth=34))

@@ -1,0 +1,4 @@
+# VGG-13 with batch normalization for images of 224x224 pixels, for 1000 classes.
+_base_ = './vgg13.py'
+
+model = dict(backbone=dict(norm_cfg=dict(type='BN')))

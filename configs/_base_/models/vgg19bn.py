@@ -1,0 +1,4 @@
+# VGG-19 with batch normalization for images of 224x224 pixels, for 1000 classes.
+_base_ = './vgg19.py'
+
+model = dict(backbone=dict(norm_cfg=dict(type='BN')))
