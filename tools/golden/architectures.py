@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Goldens of MobileNetV3, DenseNet, ShuffleNetV1, EfficientNet and vision transformers, from mmcls itself, in float64; and
+"""Goldens of MobileNetV3, networks with squeeze and excitation, RegNet, DenseNet, ShuffleNetV1, EfficientNet and vision transformers, from mmcls itself, in float64; and
 the size of every architecture that a family knows by name.
 
     python tools/golden/architectures.py [NAME ..]
@@ -48,6 +48,11 @@ CLASSIFIERS = {
                                   "VisionTransformerClsHead", 24, hidden_dim=16), [4, 3, 40, 40]),
     "deit": (tokens(dict(type="DistilledVisionTransformer", arch=TINY, img_size=(36, 24), patch_size=8),
                     "DeiTClsHead", 24), [4, 3, 36, 24]),
+    "seresnet": (pooled(dict(type="SEResNet", depth=50, stem_channels=16, base_channels=8, num_stages=2, se_ratio=4,
+                             strides=(1, 2), dilations=(1, 1), out_indices=(1,)), 64), [4, 3, 48, 48]),
+    "regnet": (pooled(dict(type="RegNet", arch=dict(w0=16, wa=8.0, wm=2.0, depth=5, group_w=8, bot_mul=1.0),
+                           stem_channels=12, strides=(2, 2, 2), dilations=(1, 1, 1), out_indices=(2,)), 64),
+               [4, 3, 48, 48]),
     "mobilenet_v3": (pooled(dict(type="MobileNetV3", arch="small_050"), 288), [4, 3, 56, 56]),
     # With a smaller eps the first norm layer's factor has next to no gradient: norm layers follow it everywhere.
     "densenet": (pooled(dict(type="DenseNet", arch=dict(growth_rate=8, depths=[2, 3, 2], init_channels=12),
@@ -61,6 +66,13 @@ VARIANTS = {
     "mobilenet_v3_stages": (dict(type="MobileNetV3", out_indices=(0, 1, 4, 9, 12)), [1, 3, 41, 37]),
     "mobilenet_v3_large": (dict(type="MobileNetV3", arch="large", norm_cfg=dict(type="BN")), [1, 3, 37, 40]),
     "mobilenet_v3_075": (dict(type="MobileNetV3", arch="small_075", norm_cfg=None), [1, 3, 33, 33]),
+    "seresnext": (dict(type="SEResNeXt", depth=50, stem_channels=8, base_channels=16, groups=4, width_per_group=6,
+                       out_indices=(0, 3)), [1, 3, 45, 51]),
+    "regnet_style": (dict(type="RegNet", arch=dict(w0=24, wa=20.0, wm=2.5, depth=6, group_w=20, bot_mul=1.0),
+                          in_channels=1, style="caffe", avg_down=True, strides=(1, 2, 2), dilations=(1, 1, 2),
+                          out_indices=(0, 2)), [1, 1, 33, 29]),
+    "regnet_narrow": (dict(type="RegNet", arch=dict(w0=16, wa=12.0, wm=2.0, depth=4, group_w=4, bot_mul=0.5),
+                           strides=(2, 2, 1), dilations=(1, 1, 1), out_indices=(2,)), [1, 3, 33, 29]),
     "densenet_stages": (dict(type="DenseNet", in_channels=1, bn_size=2, compression_factor=0.3,
                              arch=dict(growth_rate=6, depths=[1, 2], init_channels=10),
                              act_cfg=dict(type="LeakyReLU", negative_slope=0.1), out_indices=[0, 1]), [1, 1, 37, 41]),
@@ -89,6 +101,8 @@ VARIANTS = {
 
 ARCHS = {
     "MobileNetV3": ["small", "small_075", "small_050", "large"],
+    "RegNet": ["regnetx_400mf", "regnetx_800mf", "regnetx_1.6gf", "regnetx_3.2gf", "regnetx_4.0gf", "regnetx_6.4gf",
+               "regnetx_8.0gf", "regnetx_12gf"],
     "DenseNet": ["121", "161", "169", "201"],
     "VisionTransformer": ["small", "base", "large", "huge", "eva-giant", "deit-tiny", "deit-small", "DeiT-B"],
     "DistilledVisionTransformer": ["deit-tiny", "deit-small", "deit-base"],
@@ -100,14 +114,33 @@ def archs():
     """The backbones whose sizes are counted."""
     yield from (dict(type=kind, arch=arch) for kind, names in ARCHS.items() for arch in names)
     yield from (dict(type="ShuffleNetV1", groups=groups) for groups in (1, 2, 3, 4, 8))
+    yield from (dict(type=kind, depth=depth) for kind in ("SEResNet", "SEResNeXt") for depth in (50, 101, 152))
+    yield from FROZEN
+
+
+FROZEN = [
+    dict(type="MobileNetV3", frozen_stages=3),
+    dict(type="MobileNetV3", frozen_stages=12),
+    dict(type="SEResNet", depth=50, frozen_stages=1),
+    dict(type="RegNet", arch="regnetx_400mf", frozen_stages=2),
+    dict(type="DenseNet", frozen_stages=2),
+    dict(type="ShuffleNetV1", frozen_stages=1),
+    dict(type="EfficientNet", frozen_stages=3),
+    dict(type="VisionTransformer", arch="deit-tiny", frozen_stages=3),
+    dict(type="VisionTransformer", arch="deit-tiny", frozen_stages=12),
+    dict(type="DistilledVisionTransformer", arch="deit-tiny", frozen_stages=1),
+]
 
 
 def size(config):
     """A row of `architectures.json`."""
     model = MODELS.build(dict(config))
+    model.train()
     state = {name: value.shape for name, value in model.state_dict().items() if "num_batches_tracked" not in name}
     lines = "".join(f"{name} {','.join(map(str, shape))}\n" for name, shape in sorted(state.items()))
-    return {"backbone": config, "parameters": sum(p.numel() for p in model.parameters()), "keys": len(state),
+    learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return {"backbone": config, "parameters": sum(p.numel() for p in model.parameters()), "learned": learned,
+            "keys": len(state),
             "digest": f"{formula.fnv1a(lines):016x}"}
 
 

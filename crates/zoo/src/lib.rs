@@ -19,8 +19,8 @@ mod transformer;
 mod width;
 
 pub use backbones::{
-    Backbone, DenseNet, EfficientNet, MobileNetV2, MobileNetV3, ResNet, ShuffleNetV1, ShuffleNetV2, Vgg,
-    VisionTransformer, WideResNet,
+    Backbone, DenseNet, EfficientNet, MobileNetV2, MobileNetV3, RegNet, ResNet, ShuffleNetV1, ShuffleNetV2,
+    Vgg, VisionTransformer, WideResNet,
 };
 pub use error::{Error, Result};
 pub use heads::{

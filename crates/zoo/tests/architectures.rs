@@ -1,5 +1,5 @@
-//! MobileNetV3, DenseNet, ShuffleNetV1, EfficientNet and vision transformers against the original: same weights, same
-//! input. Made by `tools/golden/architectures.py`.
+//! MobileNetV3, networks with squeeze and excitation, RegNet, DenseNet, ShuffleNetV1, EfficientNet and vision transformers
+//! against the original: same weights, same input. Made by `tools/golden/architectures.py`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -7,7 +7,7 @@ mod common;
 use common::{check_packed, features, input_shape, model, parsed, registry};
 use occam_config::{Loader, Value};
 use occam_data::Seed;
-use occam_graph::{Dim, Fact};
+use occam_graph::{Dim, Fact, Role};
 use occam_testing::{Golden, fnv1a, relative_error, values, workspace};
 use occam_zoo::{Backbone, Net, initialize};
 
@@ -19,6 +19,16 @@ fn check(name: &str) {
 #[test]
 fn mobilenet_v3_is_the_originals() {
     check("mobilenet_v3");
+}
+
+#[test]
+fn seresnet_is_the_originals() {
+    check("seresnet");
+}
+
+#[test]
+fn regnet_is_the_originals() {
+    check("regnet");
 }
 
 #[test]
@@ -66,8 +76,8 @@ fn variants_are_the_originals() {
     assert_eq!(compared, golden.keys().count());
 }
 
-/// Every architecture that a family knows by name has the original's parameters: how many elements, and all names and
-/// shapes.
+/// Every architecture that a family knows by name has the original's parameters: how many elements, how many of them
+/// learn, and all names and shapes.
 #[test]
 fn architectures_have_the_originals_parameters() {
     let text = std::fs::read_to_string(workspace().join("tests/golden/architectures.json")).unwrap();
@@ -88,6 +98,12 @@ fn architectures_have_the_originals_parameters() {
             })
             .collect();
         lines.sort();
+        let learned: u64 = graph
+            .params()
+            .filter(|(_, v)| v.role() == Some(Role::Weight) && !v.frozen)
+            .map(|(_, v)| v.fact.numel(&Default::default()).unwrap())
+            .sum();
+        assert_eq!(learned, row["learned"].as_u64().unwrap(), "{row}");
         let of_row = |key: &str| row[key].as_u64().unwrap();
         let found = graph.cost(&[("N".to_owned(), 1)].into()).unwrap().params;
         assert_eq!((found, lines.len() as u64), (of_row("parameters"), of_row("keys")), "{row}");
@@ -195,26 +211,52 @@ fn what_is_not_supported_is_said() {
         ("dict(type='VisionTransformer', layer_cfgs=[dict()])", "12 layers"),
         ("dict(type='VisionTransformer', norm_cfg=dict(type='BN'))", "BN"),
         ("dict(type='VisionTransformer', img_size=8, patch_cfg=dict(padding=0))", "larger than"),
-        ("dict(type='VisionTransformer', frozen_stages=1)", "frozen_stages"),
+        ("dict(type='VisionTransformer', frozen_stages=13)", "frozen_stages"),
+        ("dict(type='DenseNet', frozen_stages=5)", "frozen_stages"),
+        ("dict(type='SEResNet', depth=18)", "50, 101, 152"),
+        ("dict(type='SEResNet', depth=50, groups=32)", "groups"),
+        ("dict(type='SEResNeXt', depth=50, se_ratio=0)", "se_ratio"),
+        ("dict(type='RegNet')", "arch"),
+        ("dict(type='RegNet', arch='regnetx_2gf')", "regnetx_1.6gf"),
+        ("dict(type='RegNet', arch='regnetx_400mf', strides=(2, 2))", "4 stages"),
+        ("dict(type='RegNet', arch='regnetx_400mf', deep_stem=True)", "deep_stem"),
+        (
+            "dict(type='RegNet', arch=dict(w0=9, wa=1.0, wm=2.0, depth=4, group_w=4, bot_mul=1.0))",
+            "multiple of 8",
+        ),
     ];
     for (text, wanted) in cases {
         let value = Loader::new().load_str("model.py", &format!("model = {text}")).unwrap();
         let error = registry().build::<dyn Backbone>(value.get("model").unwrap()).err().unwrap();
         assert!(error.to_string().contains(wanted), "{error}");
     }
-    let dropping = [
-        "dict(type='DenseNet', drop_rate=0.1)",
-        "dict(type='EfficientNet', drop_path_rate=0.2)",
-        "dict(type='VisionTransformer', img_size=64, drop_rate=0.1)",
-        "dict(type='VisionTransformer', img_size=64, layer_cfgs=dict(attn_drop_rate=0.1))",
-        "dict(type='DistilledVisionTransformer', img_size=64, drop_path_rate=0.1)",
-    ];
-    for text in dropping {
-        let value = Loader::new().load_str("model.py", &format!("model = {text}")).unwrap();
-        let backbone = registry().build::<dyn Backbone>(value.get("model").unwrap()).unwrap();
-        let mut net = Net::new();
-        let x = net.input("input", Fact::f32([1usize, 3, 64, 64])).unwrap();
-        let error = backbone.build(&mut net, x).unwrap_err().to_string();
-        assert!(error.contains("set the rate to 0"), "{error}");
+}
+
+/// Every model in `configs/_base_/models` is built; in training its dropout and drop path are part of the graph.
+#[test]
+fn base_configs_are_built() {
+    let mut files = Vec::new();
+    let mut folders = vec![workspace().join("configs/_base_/models")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    assert!(files.len() > 40, "{}", files.len());
+    for file in files {
+        let config = Loader::new().load(&file).unwrap();
+        let graph = model(config.get("model").unwrap()).graph;
+        let fact = &graph.value(graph.outputs()[0].1).unwrap().fact;
+        assert!(["f32[N, 1000]", "f32[N, 10]"].contains(&fact.to_string().as_str()), "{file:?}: {fact}");
+        let drops = graph.nodes().filter(|(_, n)| n.op.family_name() == "Dropout").count();
+        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        if let Some(wanted) = [("vit-base-p16", 37), ("mobilenet_v3_large_imagenet", 1)]
+            .iter()
+            .find_map(|(n, drops)| (*n == name).then_some(*drops))
+        {
+            // After the positions; in every layer after the attention and twice behind it.
+            assert_eq!(drops, wanted, "{name}");
+        }
     }
 }

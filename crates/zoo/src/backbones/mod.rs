@@ -5,6 +5,7 @@ mod efficientnet;
 mod inverted_residual;
 mod mobilenet_v2;
 mod mobilenet_v3;
+mod regnet;
 mod res_block;
 mod resnet;
 mod shufflenet_v1;
@@ -17,6 +18,7 @@ pub use densenet::DenseNet;
 pub use efficientnet::EfficientNet;
 pub use mobilenet_v2::MobileNetV2;
 pub use mobilenet_v3::MobileNetV3;
+pub use regnet::RegNet;
 pub use resnet::ResNet;
 pub use shufflenet_v1::ShuffleNetV1;
 pub use shufflenet_v2::ShuffleNetV2;
@@ -52,11 +54,14 @@ const TABLE: &[(&str, Build<dyn Backbone>)] = &[
     ("EfficientNet", efficientnet::build),
     ("MobileNetV2", mobilenet_v2::build),
     ("MobileNetV3", mobilenet_v3::build),
+    ("RegNet", regnet::build),
     ("ResNeXt", resnet::build_next),
     ("ResNet", resnet::build),
     ("ResNetV1c", resnet::build_v1c),
     ("ResNetV1d", resnet::build_v1d),
     ("ResNet_CIFAR", resnet::build_cifar),
+    ("SEResNeXt", resnet::build_se_next),
+    ("SEResNet", resnet::build_se),
     ("ShuffleNetV1", shufflenet_v1::build),
     ("ShuffleNetV2", shufflenet_v2::build),
     ("VGG", vgg::build),

@@ -1,9 +1,11 @@
 //! Residual blocks (He et al., 2016, arXiv:1512.03385).
 
 use occam_graph::ValueId;
-use occam_graph::ops::{Binary, Conv, DropUnit, Pool, PoolKind};
+use occam_graph::ops::{Activation, Binary, Conv, DropUnit, Pool, PoolKind};
 use serde::Deserialize;
 
+use crate::se_layer::SeLayer;
+use crate::width::make_divisible;
 use crate::{Net, NormCfg, Result};
 
 /// Which convolution of a bottleneck has the stride.
@@ -28,6 +30,8 @@ pub(super) struct BlockCfg<'a> {
     pub groups: usize,
     /// Inner channels over what `expansion` alone gives.
     pub widening: [usize; 2],
+    /// Output channels over those to which a bottleneck's squeeze and excitation squeezes; none without one.
+    pub se_ratio: Option<usize>,
     pub zero_init_residual: bool,
 }
 
@@ -82,6 +86,14 @@ impl BlockCfg<'_> {
             self.last_norm(net, "bn2", y)?
         };
         let identity = if shortcut { self.downsample(net, x, out, stride)? } else { x };
+        let y = match self.se_ratio {
+            Some(ratio) => {
+                let squeezed = make_divisible((out / ratio.max(1)) as f64, 8);
+                let activations = [Activation::Relu, Activation::Sigmoid];
+                SeLayer { squeezed, activations }.build(net, "se_layer", y)?
+            }
+            None => y,
+        };
         let y = if drop_path > LEAST_DROP_PATH {
             net.dropout("drop_path", y, drop_path, DropUnit::Sample)?
         } else {

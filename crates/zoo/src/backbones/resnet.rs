@@ -85,17 +85,18 @@ fn yes() -> bool {
     true
 }
 
-/// Keys that `ResNeXt` has beside those of `ResNet`.
+/// Keys that members have beside those of `ResNet`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct NextConfig {
+struct MemberConfig {
     groups: usize,
     width_per_group: usize,
+    se_ratio: usize,
 }
 
-impl Default for NextConfig {
+impl Default for MemberConfig {
     fn default() -> Self {
-        Self { groups: 32, width_per_group: 4 }
+        Self { groups: 32, width_per_group: 4, se_ratio: 16 }
     }
 }
 
@@ -107,9 +108,23 @@ enum Member {
     V1c,
     V1d,
     Next,
+    Se,
+    SeNext,
 }
 
-/// `ResNet`, `ResNetV1c`, `ResNetV1d`, `ResNeXt` and `ResNet_CIFAR` (He et al., 2016, arXiv:1512.03385).
+impl Member {
+    /// The keys of [`MemberConfig`] that it knows.
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Member::Plain | Member::Cifar | Member::V1c | Member::V1d => &[],
+            Member::Next => &["groups", "width_per_group"],
+            Member::Se => &["se_ratio"],
+            Member::SeNext => &["groups", "width_per_group", "se_ratio"],
+        }
+    }
+}
+
+/// `ResNet`, `ResNetV1c`, `ResNetV1d`, `ResNeXt`, `SEResNet`, `SEResNeXt` and `ResNet_CIFAR` (He et al., 2016, arXiv:1512.03385).
 ///
 /// | key | default | |
 /// |---|---|---|
@@ -130,7 +145,9 @@ enum Member {
 ///
 /// `ResNet_CIFAR` has a 3x3 stem of stride 1 and no pooling after it. `ResNetV1c` is one with `deep_stem`, `ResNetV1d`
 /// with `avg_down` too (He et al., 2019, arXiv:1812.01187). `ResNeXt` (Xie et al., 2017, arXiv:1611.05431), of depth 50,
-/// 101 or 152, has `groups=32` in its 3x3 convolutions, of `width_per_group=4` channels in the first stage.
+/// 101 or 152, has `groups=32` in its 3x3 convolutions, of `width_per_group=4` channels in the first stage. `SEResNet` and
+/// `SEResNeXt` (Hu et al., 2018, arXiv:1709.01507), of the same depths, weigh the channels of every bottleneck, squeezed by
+/// `se_ratio=16`; the original leaves out their drop path and `SEResNeXt`'s `se_ratio`, here both count.
 ///
 /// `with_cp` is accepted and has no effect on results. A `Pretrained` checkpoint replaces the zeros of
 /// `zero_init_residual`, also where it stands in a list of rules (the original zeroes them again then). Not supported:
@@ -140,7 +157,7 @@ enum Member {
 pub struct ResNet {
     config: Config,
     member: Member,
-    next: NextConfig,
+    own: MemberConfig,
     rules: Rules,
     blocks: &'static [usize],
     bottleneck: bool,
@@ -173,23 +190,22 @@ pub(super) fn frozen_stages(wanted: i64, stages: usize) -> Result<Option<usize>>
 }
 
 fn parse(value: &Value, member: Member) -> Result<Box<dyn Backbone>> {
-    let (mut own, mut next) = (value.clone(), Value::from(occam_config::Dict::new()));
-    if let (Member::Next, Some(keys), Some(theirs)) = (member, own.as_dict_mut(), next.as_dict_mut()) {
-        for key in ["groups", "width_per_group"] {
+    let (mut shared, mut own) = (value.clone(), Value::from(occam_config::Dict::new()));
+    if let (Some(keys), Some(theirs)) = (shared.as_dict_mut(), own.as_dict_mut()) {
+        for &key in member.keys() {
             if let Some(value) = keys.remove(key) {
                 theirs.insert(key, value);
             }
         }
     }
-    let config: Config = own.parse()?;
-    let next: NextConfig =
-        if member == Member::Next { next.parse()? } else { NextConfig { groups: 1, width_per_group: 1 } };
+    let config: Config = shared.parse()?;
+    let own: MemberConfig = own.parse()?;
     let Some((bottleneck, blocks)) = arch(config.depth) else {
         let known = "18, 20, 32, 34, 44, 50, 56, 101, 110, 152";
         return refuse(format!("there is no ResNet of depth {}; known are {known}", config.depth));
     };
-    if member == Member::Next && !bottleneck {
-        return refuse(format!("there is no ResNeXt of depth {}; known are 50, 101, 152", config.depth));
+    if !member.keys().is_empty() && !bottleneck {
+        return refuse(format!("there is none of depth {}; known are 50, 101, 152", config.depth));
     }
     let stages = config.num_stages;
     if stages == 0 || stages > blocks.len() {
@@ -224,8 +240,8 @@ fn parse(value: &Value, member: Member) -> Result<Box<dyn Backbone>> {
         return refuse("deep_stem needs at least 2 stem channels, and ResNet_CIFAR has none");
     }
     let config = Config { deep_stem, avg_down: config.avg_down || member == Member::V1d, ..config };
-    if next.groups == 0 || next.width_per_group == 0 {
-        return refuse("groups and width_per_group must be at least 1");
+    if own.groups == 0 || own.width_per_group == 0 || own.se_ratio == 0 {
+        return refuse("groups, width_per_group and se_ratio must be at least 1");
     }
     if !(0.0..=1.0).contains(&config.drop_path_rate) {
         return refuse(format!("drop_path_rate={} must be from 0 to 1", config.drop_path_rate));
@@ -234,7 +250,7 @@ fn parse(value: &Value, member: Member) -> Result<Box<dyn Backbone>> {
     config.norm_cfg.check()?;
     let frozen_stages = frozen_stages(config.frozen_stages, stages)?;
     let rules = config.init_cfg.rules(Rules::backbone)?;
-    Ok(Box::new(ResNet { config, member, next, rules, blocks, bottleneck, frozen_stages }))
+    Ok(Box::new(ResNet { config, member, own, rules, blocks, bottleneck, frozen_stages }))
 }
 
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
@@ -251,6 +267,14 @@ pub(super) fn build_v1c(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>
 
 pub(super) fn build_v1d(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
     Ok(parse(value, Member::V1d)?)
+}
+
+pub(super) fn build_se(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
+    Ok(parse(value, Member::Se)?)
+}
+
+pub(super) fn build_se_next(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
+    Ok(parse(value, Member::SeNext)?)
 }
 
 pub(super) fn build_next(value: &Value, _: &Registry) -> Result<Box<dyn Backbone>, occam_config::Error> {
@@ -282,9 +306,10 @@ impl ResNet {
         let c = &self.config;
         let expansion = c.expansion.unwrap_or(if self.bottleneck { 4 } else { 1 });
         // ResNeXt's paper counts a group's width in the first stage, where plain blocks have `base_channels`.
-        let widening = match self.next.groups {
+        let groups = if matches!(self.member, Member::Next | Member::SeNext) { self.own.groups } else { 1 };
+        let widening = match groups {
             1 => [1, 1],
-            groups => [groups.saturating_mul(self.next.width_per_group), c.base_channels],
+            groups => [groups.saturating_mul(self.own.width_per_group), c.base_channels],
         };
         let block = BlockCfg {
             norm: &c.norm_cfg,
@@ -292,8 +317,9 @@ impl ResNet {
             avg_down: c.avg_down,
             bottleneck: self.bottleneck,
             expansion,
-            groups: self.next.groups,
+            groups,
             widening,
+            se_ratio: matches!(self.member, Member::Se | Member::SeNext).then_some(self.own.se_ratio),
             zero_init_residual: c.zero_init_residual,
         };
         let mut y = net.frozen(self.frozen_stages.is_some(), |net| self.stem(net, x))?;

@@ -68,10 +68,10 @@ pub fn step(model: TaskModel, golden: &Golden) -> Step {
 pub fn step_on(model: TaskModel, state: &[(String, Vec<usize>)], shape: &[usize]) -> Step {
     let mut found: Vec<(String, Vec<usize>)> =
         model.graph.params().map(|(_, v)| (v.name.clone(), v.fact.known_shape().unwrap())).collect();
-    let mut state = state.to_vec();
+    let mut wanted = state.to_vec();
     found.sort();
-    state.sort();
-    assert_eq!(found, state, "state dict");
+    wanted.sort();
+    assert_eq!(found, wanted, "state dict");
 
     let cpu = Device::cpu();
     let params = Params::new(&model.graph, &weights(&model.graph), &cpu).unwrap();
