@@ -60,7 +60,9 @@ CASES = {
     "Conv": lambda x, w: F.conv2d(
         F.pad(x, (2, 2, 1, 1)), w["weight"], w["bias"], stride=(2, 1), dilation=(1, 2), groups=2
     ),
+    "Dropout": lambda x, w: x,
     "Flatten": lambda x, w: x.flatten(1),
+    "GemPool": lambda x, w: x.clamp(min=1e-6).pow(w["p"]).mean((2, 3), keepdim=True).pow(1 / w["p"]),
     "GlobalAvgPool": lambda x, w: x.mean((2, 3), keepdim=True),
     "Linear": lambda x, w: F.linear(x, w["weight"], w["bias"]),
     "Pool": lambda x, w: F.max_pool2d(x, 3, 2, 1),

@@ -19,7 +19,9 @@ pub use heads::{
     StackedLinearClsHead,
 };
 pub use init::{Init, Inits, initialize};
-pub use losses::{AsymmetricLoss, ClsLoss, CrossEntropyLoss, FocalLoss, LabelSmoothLoss, Reduction};
+pub use losses::{
+    AsymmetricLoss, ClsLoss, CrossEntropyLoss, FocalLoss, LabelSmoothLoss, Reduction, SmoothMode,
+};
 pub use models::{Architecture, ImageClassifier, TaskModel};
 pub use necks::{GeneralizedMeanPooling, GlobalAveragePooling, LinearReduction, Neck};
 pub use net::{Net, NormCfg, Returned};
