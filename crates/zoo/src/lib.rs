@@ -10,6 +10,7 @@ mod losses;
 mod models;
 mod necks;
 mod net;
+mod pretrained;
 mod task;
 
 pub use backbones::{Backbone, MobileNetV2, ResNet, ShuffleNetV2, Vgg, WideResNet};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use occam_config::{Error as ConfigError, Value};
+use occam_config::{Error as ConfigError, Kind, Value};
 use occam_data::{DataPreprocessor, Evaluator, LoaderConfig, Seed};
 use serde::Deserialize;
 
@@ -156,7 +156,8 @@ impl Runner {
 }
 
 impl Runner {
-    /// Builds what testing and exporting need: the model and the test data.
+    /// Builds what testing and exporting need: the model and the test data. Checkpoints that a training would start from
+    /// are not read, as the model gets the weights that are tested.
     ///
     /// # Errors
     /// As [`Runner::from_config`].
@@ -168,7 +169,44 @@ impl Runner {
             {
                 dict.remove(key);
             }
+            if let Some(model) = dict.get_mut("model") {
+                forget_checkpoints(model);
+            }
         }
         Self::from_config(&config, options)
+    }
+}
+
+/// Takes `pretrained` files and `Pretrained` rules out of a model's config.
+fn forget_checkpoints(value: &mut Value) {
+    let is_rule = |v: &Value| v.type_name() == Some("Pretrained");
+    if let Kind::List(items) | Kind::Tuple(items) = &mut value.kind {
+        items.retain(|item| !is_rule(item));
+        items.iter_mut().for_each(forget_checkpoints);
+    }
+    if let Some(dict) = value.as_dict_mut() {
+        dict.retain(|key, v| {
+            let file = key.as_str() == Some("pretrained") && v.as_str().is_some();
+            !file && !(key.as_str() == Some("init_cfg") && is_rule(v))
+        });
+        dict.iter_mut().for_each(|(_, v)| forget_checkpoints(v));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_need_no_checkpoint_to_start_from() {
+        let text = "model = dict(type='A', pretrained='a.pth', backbone=dict(type='B', init_cfg=dict(\
+                    type='mmengine.Pretrained', checkpoint='b')), head=dict(init_cfg=[dict(type='Normal'), \
+                    dict(type='Pretrained', checkpoint='c')]), teacher=dict(cfg_path='d', pretrained=False))";
+        let mut config = occam_config::Loader::new().load_str("config.py", text).unwrap();
+        forget_checkpoints(&mut config);
+        let wanted = "{'type': 'A', 'backbone': {'type': 'B'}, 'head': {'init_cfg': [{'type': 'Normal'}]}, \
+                      'teacher': {'cfg_path': 'd', 'pretrained': False}}";
+        let wanted = occam_config::Loader::new().load_str("wanted.py", &format!("model = {wanted}")).unwrap();
+        assert_eq!(config.get("model").unwrap().to_python(), wanted.get("model").unwrap().to_python());
     }
 }
