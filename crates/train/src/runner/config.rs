@@ -187,7 +187,8 @@ fn forget_checkpoints(value: &mut Value) {
     if let Some(dict) = value.as_dict_mut() {
         dict.retain(|key, v| {
             let file = key.as_str() == Some("pretrained") && v.as_str().is_some();
-            !file && !(key.as_str() == Some("init_cfg") && is_rule(v))
+            let rule = key.as_str() == Some("init_cfg") && is_rule(v);
+            !(file || rule)
         });
         dict.iter_mut().for_each(|(_, v)| forget_checkpoints(v));
     }
