@@ -54,7 +54,7 @@ pub use datasets::{
 pub use error::{Error, Result};
 pub use image::{FlipDirection, Image};
 pub use loader::{Epoch, Loader, LoaderConfig, LoaderOptions};
-pub use metrics::{Accuracy, Evaluator, Metric, Thresholds, rank};
+pub use metrics::{Accuracy, Evaluator, Metric, Thresholds, label_rank};
 pub use preprocess::{ClsDataPreprocessor, Collate, DataPreprocessor};
 pub use register::register;
 pub use sample::{Batch, DataSample, Sample};

@@ -177,6 +177,10 @@ fn write(folder: &Path, name: &str, graph: &Graph, opset: i64, external: Externa
             let positive = array.as_f32()?.iter().map(|x| x.abs() + 0.5).collect();
             array = Array::from_f32(array.shape(), positive)?;
         }
+        if value.name == "p" {
+            let power = array.as_f32()?.iter().map(|x| x.abs() + 2.0).collect();
+            array = Array::from_f32(array.shape(), power)?;
+        }
         weights.insert(value.name.clone(), array);
     }
     let options = ExportOptions {

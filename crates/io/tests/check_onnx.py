@@ -71,7 +71,9 @@ CASES = {
         F.pad(x, (2, 2, 1, 1)), w["weight"], w["bias"], stride=(2, 1), dilation=(1, 2), groups=2
     ),
     "ExpandBatch": lambda x, w: x.expand(len(w["like"]), -1, -1),
+    "Dropout": lambda x, w: x,
     "Flatten": lambda x, w: x.flatten(1),
+    "GemPool": lambda x, w: x.clamp(min=1e-6).pow(w["p"]).mean((2, 3), keepdim=True).pow(1 / w["p"]),
     "GlobalAvgPool": lambda x, w: x.mean((2, 3), keepdim=True),
     "LayerNorm": lambda x, w: F.layer_norm(x, x.shape[-1:], w["weight"], w["bias"], 1e-6),
     "Linear": lambda x, w: F.linear(x, w["weight"], w["bias"]),

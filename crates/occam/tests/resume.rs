@@ -266,3 +266,24 @@ fn mixed_precision_resumes_with_its_loss_scale() {
         assert!((found - single).abs() < 0.02 * single, "{low}: {found}, in f32 {single}");
     }
 }
+
+/// A frozen stage and the stem keep weights and statistics, whatever the optimizer's decay; the rest learns.
+#[test]
+fn what_is_frozen_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let config =
+        config(dir.path(), false, "dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=0.1)", 10, "");
+    let work_dir = dir.path().join("work");
+    let output = occam(&config, &work_dir).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let load = |name: &str| occam::io::safetensors::load(work_dir.join(name)).unwrap().0;
+    let (before, after) = (load("iter_30.safetensors"), load("iter_39.safetensors"));
+    let mut kept = 0;
+    for (name, array) in before.iter().filter(|(name, _)| !name.starts_with("optimizer/")) {
+        let frozen = ["conv1.", "bn1.", "layer1."].iter().any(|p| name.starts_with(&format!("backbone.{p}")));
+        assert_eq!(array == &after[name], frozen, "{name}");
+        kept += usize::from(frozen);
+    }
+    assert_eq!(kept, 30);
+    assert!(!before.keys().any(|name| name.contains("optimizer/backbone.layer1")));
+}

@@ -6,7 +6,7 @@ use occam_data::streams::Draw;
 use occam_graph::{Array, Bindings, Graph, Weights};
 use rayon::prelude::*;
 
-use crate::init_cfg::Pretrained;
+use crate::pretrained::Pretrained;
 use crate::{Error, Result};
 
 /// How a parameter is filled before training.

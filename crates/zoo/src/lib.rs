@@ -13,6 +13,7 @@ mod models;
 mod necks;
 mod net;
 mod padding;
+mod pretrained;
 mod se_layer;
 mod task;
 mod transformer;
@@ -28,7 +29,9 @@ pub use heads::{
     StackedLinearClsHead, VisionTransformerClsHead,
 };
 pub use init::{Init, Inits, initialize};
-pub use losses::{AsymmetricLoss, ClsLoss, CrossEntropyLoss, FocalLoss, LabelSmoothLoss, Reduction};
+pub use losses::{
+    AsymmetricLoss, ClsLoss, CrossEntropyLoss, FocalLoss, LabelSmoothLoss, Reduction, SmoothMode,
+};
 pub use models::{Architecture, ImageClassifier, TaskModel};
 pub use necks::{GeneralizedMeanPooling, GlobalAveragePooling, LinearReduction, Neck};
 pub use net::{Net, NormCfg, Returned};

@@ -52,9 +52,9 @@ fn families_are_the_originals() {
             let scale = wanted.iter().fold(typical, |m, x| m.max(x.abs()));
             let picked = all.iter().step_by(all.len() / count).take(count);
             let worst = picked.zip(&wanted).fold(0f64, |m, (a, b)| m.max((a - b).abs()));
-            assert!(worst <= 1e-3 * scale, "{name}: {key}: {worst:.3e} of {scale:.3e}");
+            assert!(worst <= 1e-4 * scale, "{name}: {key}: {worst:.3e} of {scale:.3e}");
             for (found, wanted) in [(norm(all), wanted_norm), (probe(key, all), wanted_probe)] {
-                assert!((found - wanted).abs() <= 1e-3 * least, "{name}: {key}: {found} of {wanted}");
+                assert!((found - wanted).abs() <= 1e-4 * least, "{name}: {key}: {found} of {wanted}");
             }
         }
         assert_eq!(samples.len(), 0);
@@ -95,7 +95,7 @@ fn the_classifier_of_vgg_is_the_originals() {
         let found_norm = grad.sum_of_squares().unwrap().sqrt();
         let wanted_norm = golden.values(&format!("grad_norm.{key}"))[0];
         assert!(
-            (found_norm - wanted_norm).abs() <= 1e-3 * wanted_norm,
+            (found_norm - wanted_norm).abs() <= 1e-4 * wanted_norm,
             "{key}: {found_norm} of {wanted_norm}"
         );
         let all = grad.to_f32().unwrap();
@@ -104,7 +104,7 @@ fn the_classifier_of_vgg_is_the_originals() {
         let typical = wanted_norm / (all.len() as f64).sqrt();
         let scale = wanted.iter().fold(typical, |m, x| m.max(x.abs()));
         for (a, b) in all.iter().step_by(all.len() / count).take(count).zip(&wanted) {
-            assert!((f64::from(*a) - b).abs() <= 1e-3 * scale, "{key}: {a} of {b}");
+            assert!((f64::from(*a) - b).abs() <= 1e-4 * scale, "{key}: {a} of {b}");
         }
     }
 }

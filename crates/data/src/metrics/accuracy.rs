@@ -144,7 +144,7 @@ impl Accuracy {
         }
         self.seen.right.resize(topk.len() * thrs.len(), 0);
         self.seen.samples += 1;
-        let Some((rank, score)) = rank(scores, label) else { return Ok(()) };
+        let Some((rank, score)) = label_rank(scores, label) else { return Ok(()) };
         let cells = topk.iter().flat_map(|&k| thrs.iter().map(move |&thr| (k, thr)));
         for (right, (k, thr)) in self.seen.right.iter_mut().zip(cells) {
             *right += u64::from(rank < k && thr.is_none_or(|thr| score > thr as f32));
@@ -156,7 +156,7 @@ impl Accuracy {
 /// How many classes go before `label` by falling score, and its score; `None` for a label without a class or with a score
 /// that is not a number. Of equal scores the class of smaller number goes first, and scores that are no numbers go before
 /// all others.
-pub fn rank(scores: &[f32], label: i64) -> Option<(usize, f32)> {
+pub fn label_rank(scores: &[f32], label: i64) -> Option<(usize, f32)> {
     let label = usize::try_from(label).ok()?;
     let own = *scores.get(label).filter(|score| !score.is_nan())?;
     let before =

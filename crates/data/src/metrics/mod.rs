@@ -5,7 +5,7 @@ mod accuracy;
 use indexmap::IndexMap;
 use occam_config::{Build, Error as ConfigError, Registry, Value};
 
-pub use accuracy::{Accuracy, Thresholds, rank};
+pub use accuracy::{Accuracy, Thresholds, label_rank};
 
 use crate::{DataSample, Error, Result};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use occam_config::{Error as ConfigError, Value};
+use occam_config::{Error as ConfigError, Kind, Value};
 use occam_data::{DataPreprocessor, Dataset, Evaluator, Loader, LoaderConfig, LoaderOptions, Sampler, Seed};
 
 use super::settings::{check, lr_factor, need, present, seed};
@@ -142,7 +142,8 @@ impl Runner {
         Ok(runner)
     }
 
-    /// Builds what testing and exporting need: the model and the test data.
+    /// Builds what testing and exporting need: the model and the test data. Checkpoints that a training would start from
+    /// are not read, as the model gets the weights that are tested.
     ///
     /// # Errors
     /// As [`Runner::from_config`].
@@ -153,6 +154,9 @@ impl Runner {
                 ["train_cfg", "train_dataloader", "val_dataloader", "val_evaluator", "val_cfg", "load_from"]
             {
                 dict.remove(key);
+            }
+            if let Some(model) = dict.get_mut("model") {
+                forget_checkpoints(model);
             }
         }
         Self::from_config(&config, options)
@@ -183,4 +187,39 @@ fn training(
     let last_lr = (optim.lr(), optim.base_lr());
     let by_epoch = train_loop.by_epoch();
     Ok(Training { loader, train_loop: Some(train_loop), optim, schedules, length, by_epoch, last_lr })
+}
+
+/// Takes `pretrained` files and `Pretrained` rules out of a model's config.
+fn forget_checkpoints(value: &mut Value) {
+    let is_rule = |v: &Value| v.type_name() == Some("Pretrained");
+    if let Kind::List(items) | Kind::Tuple(items) = &mut value.kind {
+        items.retain(|item| !is_rule(item));
+        items.iter_mut().for_each(forget_checkpoints);
+    }
+    if let Some(dict) = value.as_dict_mut() {
+        dict.retain(|key, v| {
+            let file = key.as_str() == Some("pretrained") && v.as_str().is_some();
+            let rule = key.as_str() == Some("init_cfg") && is_rule(v);
+            !(file || rule)
+        });
+        dict.iter_mut().for_each(|(_, v)| forget_checkpoints(v));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_need_no_checkpoint_to_start_from() {
+        let text = "model = dict(type='A', pretrained='a.pth', backbone=dict(type='B', init_cfg=dict(\
+                    type='mmengine.Pretrained', checkpoint='b')), head=dict(init_cfg=[dict(type='Normal'), \
+                    dict(type='Pretrained', checkpoint='c')]), teacher=dict(cfg_path='d', pretrained=False))";
+        let mut config = occam_config::Loader::new().load_str("config.py", text).unwrap();
+        forget_checkpoints(&mut config);
+        let wanted = "{'type': 'A', 'backbone': {'type': 'B'}, 'head': {'init_cfg': [{'type': 'Normal'}]}, \
+                      'teacher': {'cfg_path': 'd', 'pretrained': False}}";
+        let wanted = occam_config::Loader::new().load_str("wanted.py", &format!("model = {wanted}")).unwrap();
+        assert_eq!(config.get("model").unwrap().to_python(), wanted.get("model").unwrap().to_python());
+    }
 }

@@ -1,7 +1,7 @@
 //! Classification with one label an image.
 
 use occam_config::{Registry, Value};
-use occam_data::{DataSample, OneOrMany, rank};
+use occam_data::{DataSample, OneOrMany, label_rank};
 use occam_engine::Tensor;
 use occam_graph::ValueId;
 use serde::Deserialize;
@@ -180,7 +180,7 @@ impl Task for ClsTask {
             let ranks: Vec<Option<usize>> = rows
                 .chunks_exact(score.dim(1)?.max(1))
                 .zip(&hard)
-                .map(|(row, &label)| rank(row, label).map(|(before, _)| before))
+                .map(|(row, &label)| label_rank(row, label).map(|(before, _)| before))
                 .collect();
             for &k in &self.topk {
                 let hits = ranks.iter().flatten().filter(|&&r| r < k).count();

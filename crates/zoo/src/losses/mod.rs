@@ -10,7 +10,7 @@ mod target;
 pub use asymmetric::AsymmetricLoss;
 pub use cross_entropy::CrossEntropyLoss;
 pub use focal::FocalLoss;
-pub use label_smooth::LabelSmoothLoss;
+pub use label_smooth::{LabelSmoothLoss, SmoothMode};
 pub use reduction::Reduction;
 
 use occam_config::{Build, Registry};

@@ -1,0 +1,95 @@
+//! First values from files: `init_cfg=dict(type='Pretrained', ..)`.
+
+use std::path::Path;
+
+use occam_config::{Error as ConfigError, Value};
+use occam_graph::Weights;
+
+use crate::init_cfg::joined;
+use crate::{Error, Result};
+
+/// A file of weights, and under what its parameters' names begin.
+#[derive(Debug, Clone)]
+pub(crate) struct Checkpoint {
+    /// `checkpoint`: a safetensors file's path; a relative one starts from the current directory.
+    pub path: Value,
+    pub prefix: Option<String>,
+}
+
+/// `Pretrained`: a module's parameters, and its buffers, from a file.
+#[derive(Debug, Clone)]
+pub(crate) struct Pretrained {
+    pub checkpoint: Checkpoint,
+    /// The module's path.
+    pub module: String,
+}
+
+/// Prefix of what is no parameter in a training checkpoint.
+const OPTIMIZER: &str = "optimizer/";
+/// Prefixes under which a model may lie in a checkpoint: an algorithm's, and a parallel run's of PyTorch.
+const WRAPPERS: [&str; 2] = ["architecture.", "module."];
+
+impl Pretrained {
+    /// Takes over what the file has of the module; parameters that it lacks keep their first values.
+    ///
+    /// # Errors
+    /// The file cannot be read, is no safetensors file, has none of the parameters, or one of another shape.
+    pub fn load(&self, weights: &mut Weights) -> Result<()> {
+        let place = |error: ConfigError| Error::Config(error.at(&self.checkpoint.path));
+        let refuse = |message: String| Err(place(ConfigError::new(message)));
+        let Some(path) = self.checkpoint.path.as_str() else {
+            return refuse("`checkpoint` must be a str".into());
+        };
+        let convert = "convert the file to safetensors and give its path";
+        if path.contains("://") {
+            let error = ConfigError::new("weights are never downloaded");
+            return Err(place(error.with_help(format!("download the file, {convert}"))));
+        }
+        let extension = Path::new(path).extension().and_then(|e| e.to_str()).unwrap_or_default();
+        if ["pth", "pt", "pkl", "bin", "ckpt"].contains(&extension) {
+            let error = ConfigError::new(format!("`.{extension}` files are not read here"));
+            return Err(place(error.with_help(convert)));
+        }
+        let (file, _) = occam_io::safetensors::load(Path::new(path))
+            .map_err(|e| place(ConfigError::new(format!("{path:?} cannot be loaded: {e}"))))?;
+        let mut prefix = self.checkpoint.prefix.clone().unwrap_or_default();
+        if !prefix.is_empty() && !prefix.ends_with('.') {
+            prefix.push('.');
+        }
+        let found = [""].iter().chain(&WRAPPERS).find_map(|wrapper| {
+            let target = |name: &str| {
+                let own = name.strip_prefix(wrapper)?.strip_prefix(prefix.as_str())?;
+                Some(joined(&self.module, own)).filter(|target| weights.contains_key(target))
+            };
+            let all: Vec<_> = file
+                .iter()
+                .filter(|(name, _)| !name.starts_with(OPTIMIZER))
+                .filter_map(|(name, array)| Some((target(name)?, array)))
+                .collect();
+            (!all.is_empty()).then_some(all)
+        });
+        let Some(found) = found else {
+            let first: Vec<&str> = file.keys().map(String::as_str).take(3).collect();
+            let module = if self.module.is_empty() { "the model" } else { &self.module };
+            return refuse(format!(
+                "{path:?} has no parameter of {module} under the prefix {prefix:?}; it begins with {}",
+                first.join(", ")
+            ));
+        };
+        let mut taken = Vec::new();
+        for (name, array) in found {
+            if weights.get(&name).is_some_and(|own| own.shape() != array.shape()) {
+                let own = weights.get(&name).map_or(&[][..], |own| own.shape());
+                return refuse(format!(
+                    "`{name}` has shape {own:?} here and {:?} in {path:?}; load a part with `prefix`",
+                    array.shape()
+                ));
+            }
+            let single =
+                array.to_f32().map_err(|e| place(ConfigError::new(format!("`{name}` in {path:?}: {e}"))))?;
+            taken.push((name, single));
+        }
+        weights.extend(taken);
+        Ok(())
+    }
+}
