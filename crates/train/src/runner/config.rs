@@ -92,7 +92,8 @@ impl Runner {
             None => None,
             Some(train_cfg) => {
                 let loader = need(config, "train_dataloader", "`train_cfg`")?;
-                let loader = LoaderConfig::from_value(loader)?.build(registry, preprocessor.clone(), seed)?;
+                let loader = LoaderConfig::from_value(loader)?.for_training();
+                let loader = loader.build(registry, preprocessor.clone(), seed)?;
                 let mut optim =
                     OptimWrapper::from_config(need(config, "optim_wrapper", "`train_cfg`")?, registry)?;
                 let train_loop = loops::train_loop(train_cfg, registry)?;
