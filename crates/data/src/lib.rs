@@ -54,17 +54,23 @@ pub use datasets::{
 pub use error::{Error, Result};
 pub use image::{FlipDirection, Image};
 pub use loader::{Epoch, Loader, LoaderConfig, LoaderOptions};
-pub use metrics::{Accuracy, Evaluator, Metric, Thresholds, label_rank};
-pub use preprocess::{ClsDataPreprocessor, Collate, DataPreprocessor};
+pub use metrics::{
+    Accuracy, Average, AveragePrecision, Evaluator, Item, Metric, MultiLabelMetric, SingleLabelMetric,
+    Thresholds, label_rank,
+};
+pub use preprocess::{
+    BatchAugment, ClsDataPreprocessor, Collate, CutMix, DataPreprocessor, Mixture, Mixup, RandomBatchAugment,
+    ResizeMix,
+};
 pub use register::register;
 pub use sample::{Batch, DataSample, Sample};
-pub use samplers::{DefaultSampler, InfiniteSampler, Sampler};
+pub use samplers::{DefaultSampler, InfiniteSampler, RepeatAugSampler, Sampler};
 pub use streams::Seed;
 pub use transforms::{
     Aspect, AutoContrast, Backend, Brightness, CenterCrop, ColorJitter, ColorTransform, Compose, Contrast,
     Cutout, Deviation, Direction, Edge, EfficientNetCenterCrop, EfficientNetRandomCrop, Equalize, Factor,
-    Invert, Jitter, Lighting, LoadImageFromFile, Mode, Numbers, OneOrMany, OneOrPair, PackInputs, Pad,
-    PadVal, PadValue, Padding, PaddingMode, Posterize, RandAugment, RandomApply, RandomChoice, RandomCrop,
-    RandomErasing, RandomFlip, RandomGrayscale, RandomResizedCrop, Resize, ResizeEdge, Rotate, Sharpness,
-    Shear, Solarize, SolarizeAdd, Transform, Translate,
+    Invert, Jitter, Lighting, LoadImageFromFile, Mode, Normalization, Normalize, Numbers, OneOrMany,
+    OneOrPair, PackInputs, Pad, PadConfig, PadVal, PadValue, Padding, PaddingMode, Posterize, RandAugment,
+    RandomApply, RandomChoice, RandomCrop, RandomErasing, RandomFlip, RandomGrayscale, RandomResizedCrop,
+    Resize, ResizeEdge, Rotate, Sharpness, Shear, Solarize, SolarizeAdd, Transform, Translate,
 };

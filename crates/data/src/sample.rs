@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use occam_graph::Array;
 
+use crate::transforms::Normalization;
 use crate::{FlipDirection, Image};
 
 /// One image on its way through the transforms.
@@ -25,6 +26,8 @@ pub struct Sample {
     pub ori_shape: [usize; 2],
     /// How the image was mirrored, if it was (`flip`, `flip_direction`).
     pub flip: Option<FlipDirection>,
+    /// What the preprocessor subtracts and divides by, if the pipeline [normalizes](crate::Normalize).
+    pub normalization: Option<Arc<Normalization>>,
 }
 
 impl Sample {
@@ -39,6 +42,7 @@ impl Sample {
             index,
             ori_shape,
             flip: None,
+            normalization: None,
         }
     }
 

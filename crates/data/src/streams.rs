@@ -120,9 +120,38 @@ pub trait Draw: Rng {
     ///
     /// Computed in `f64` with the platform's logarithm and cosine, so the last bit may differ between platforms.
     fn normal(&mut self) -> f32 {
+        self.normal_f64() as f32
+    }
+
+    /// As [`Draw::normal`], before rounding.
+    fn normal_f64(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform_f64()).ln()).sqrt();
         let angle = std::f64::consts::TAU * self.uniform_f64();
-        (radius * angle.cos()) as f32
+        radius * angle.cos()
+    }
+
+    /// Gamma with this shape, above 0, and scale 1 (Marsaglia and Tsang, 2000, ACM TOMS 26).
+    fn gamma(&mut self, shape: f64) -> f64 {
+        if shape < 1.0 {
+            let boost = (1.0 - self.uniform_f64()).powf(1.0 / shape);
+            return self.gamma(shape + 1.0) * boost;
+        }
+        let d = shape - 1.0 / 3.0;
+        let c = 1.0 / (9.0 * d).sqrt();
+        loop {
+            let x = self.normal_f64();
+            let v = (1.0 + c * x).powi(3);
+            if v > 0.0 && (1.0 - self.uniform_f64()).ln() < 0.5 * x * x + d - d * v + d * v.ln() {
+                return d * v;
+            }
+        }
+    }
+
+    /// Beta with both parameters `alpha`, above 0.
+    fn beta(&mut self, alpha: f64) -> f64 {
+        let (a, b) = (self.gamma(alpha), self.gamma(alpha));
+        // For a very small `alpha` both may round to 0; the distribution then is that of a coin.
+        if a + b > 0.0 { a / (a + b) } else { self.below(2) as f64 }
     }
 }
 
@@ -201,6 +230,20 @@ mod tests {
         assert!(counts.iter().all(|&count| (9_500..10_500).contains(&count)), "{counts:?}");
         assert!((sum / n - 0.5).abs() < 0.01);
         assert!((normal / n).abs() < 0.02 && (square / n - 1.0).abs() < 0.03);
+    }
+
+    /// Mean 1/2 and variance `1 / (8 alpha + 4)`.
+    #[test]
+    fn betas_have_their_moments() {
+        let mut stream = Seed(2).stream("test", &[]);
+        for alpha in [0.1, 0.8, 1.0, 3.0] {
+            let drawn: Vec<f64> = (0..20_000).map(|_| stream.beta(alpha)).collect();
+            let mean = drawn.iter().sum::<f64>() / 20_000.0;
+            let variance = drawn.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 20_000.0;
+            assert!((mean - 0.5).abs() < 0.01, "{alpha}: {mean}");
+            assert!((variance - 1.0 / (8.0 * alpha + 4.0)).abs() < 0.004, "{alpha}: {variance}");
+        }
+        assert!((0..100).all(|_| (0.0..=1.0).contains(&stream.beta(1e-5))));
     }
 
     #[test]

@@ -143,12 +143,31 @@ fn weighted<const K: usize>(image: &Image, map: Affine, border: &[u8], table: &[
     let mask = (1 << STEPS) - 1;
     let before = K as i32 / 2 - 1;
     let mut pixels = Vec::with_capacity(image.pixels().len());
-    let mut sums = vec![0i32; image.channels()];
+    let channels = image.channels();
+    let mut sums = vec![0i32; channels];
+    let rows: Vec<&[u8]> = image.rows().collect();
     places(image, map, 1 << (drop - 1), |x, y| {
         let (x, y) = (x >> drop, y >> drop);
         let Some(weights) = table.get((((y & mask) << STEPS) + (x & mask)) as usize) else { return };
         let (left, top) = ((x >> STEPS) - before, (y >> STEPS) - before);
         sums.fill(1 << 14);
+        // All neighbours in sight, as most are: rows of samples.
+        let window = usize::try_from(top).ok().zip(usize::try_from(left).ok());
+        if let Some((top, left)) = window
+            && top + K <= image.height()
+            && left + K <= image.width()
+        {
+            for (row, weights) in rows.iter().skip(top).zip(weights) {
+                let run = row.get(left * channels..(left + K) * channels).unwrap_or_default();
+                for (pixel, &weight) in run.chunks_exact(channels).zip(weights) {
+                    for (sum, &sample) in sums.iter_mut().zip(pixel) {
+                        *sum += i32::from(sample) * weight;
+                    }
+                }
+            }
+            pixels.extend(sums.iter().map(|sum| (sum >> 15).clamp(0, 255) as u8));
+            return;
+        }
         for (y, weights) in (top..).zip(weights) {
             for (x, &weight) in (left..).zip(weights) {
                 for (sum, &sample) in sums.iter_mut().zip(pixel(image, border, y, x)) {
@@ -179,7 +198,6 @@ mod tests {
     #[test]
     fn equals_opencv() {
         let source = golden::image("warp", 29, 37, 3);
-        let mut wrong = vec![];
         for golden::Case { args, image: expected } in golden::cases::<Op>("warp") {
             let (map, interpolation) = match &args {
                 Op::Rotate { angle, scale, center, interpolation } => {
@@ -204,11 +222,8 @@ mod tests {
             };
             let result = warp(&source, map, interpolation, &[128, 7, 250]).unwrap();
             let (most, share) = golden::difference(&result, &expected);
-            if most > 0 {
-                wrong.push(format!("{args:?}: {most} {share}"));
-            }
+            assert_eq!(most, 0, "{args:?}: {share}");
         }
-        assert!(wrong.is_empty(), "{wrong:#?}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::IgnoredAny;
 
+use super::cifar_python;
 use super::options::{DataPrefix, dataset_config};
 use crate::{Error, InMemory, Result};
 
@@ -16,11 +17,11 @@ pub struct CifarKind {
     pub name: &'static str,
     /// The folder that its archive makes.
     folder: &'static str,
-    /// The folder of the version for Python, which is not read.
+    /// The folder that the archive for Python makes.
     python: &'static str,
     /// Where the archive can be had.
     pub url: &'static str,
-    /// Files of the training set.
+    /// Files of the training set; those for Python have the same names without the ending.
     train: &'static [&'static str],
     /// Files of the test set.
     test: &'static [&'static str],
@@ -69,9 +70,9 @@ const MAX_BYTES: u64 = 1 << 30;
 dataset_config! {
     /// The config of [`CIFAR10`] and [`CIFAR100`].
     ///
-    /// The files of the binary version lie in `data_root/data_prefix`, or in the folder below it that the archive
-    /// makes. Images are red-green-blue, as in MMClassification. The version for Python is not read: its files are
-    /// programs of Python's `pickle`. Nothing is ever downloaded.
+    /// The files lie in `data_root/data_prefix`, or in the folder below it that the archive makes. Where the binary
+    /// version is not there, that for Python is read, by a reader that runs nothing of what these files, which are
+    /// programs, ask for. Images are red-green-blue, as in MMClassification. Nothing is ever downloaded.
     pub struct CifarConfig {
         /// The folder of the files.
         pub data_prefix: DataPrefix,
@@ -94,25 +95,29 @@ impl CifarConfig {
     /// `indices` names a sample that is not there.
     pub fn load(&self, kind: &CifarKind) -> Result<InMemory> {
         let given = self.data_prefix.images(&self.data_root);
-        let names = if self.test_mode { kind.test } else { kind.train };
-        let has = |folder: &Path| names.iter().all(|name| folder.join(name).is_file());
-        let folder = [given.join(kind.folder), given.clone()].into_iter().find(|folder| has(folder));
-        let Some(folder) = folder else {
-            let python = if given.join(kind.python).is_dir() {
-                format!("; {} holds the version for Python, which is not read", kind.python)
-            } else {
-                String::new()
-            };
-            return Err(Error::Folder {
-                dataset: kind.name,
-                detail: format!(
-                    "found {} neither here nor in {}{python}: download the binary version from {} and unpack it here",
-                    names.join(", "),
-                    kind.folder,
-                    kind.url
-                ),
-                folder: given,
-            });
+        let binary = if self.test_mode { kind.test } else { kind.train };
+        let python: Vec<&str> = binary.iter().map(|name| name.trim_end_matches(".bin")).collect();
+        let has = |folder: &Path, names: &[&str]| names.iter().all(|name| folder.join(name).is_file());
+        let find = |below: &str, names: &[&str]| {
+            [given.join(below), given.clone()].into_iter().find(|folder| has(folder, names))
+        };
+        let (folder, names) = match (find(kind.folder, binary), find(kind.python, &python)) {
+            (Some(folder), _) => (folder, binary),
+            (None, Some(folder)) => (folder, python.as_slice()),
+            (None, None) => {
+                return Err(Error::Folder {
+                    dataset: kind.name,
+                    detail: format!(
+                        "found {} neither here nor in {}, nor these without `.bin` in {}; download the binary version \
+                         from {} and unpack it here",
+                        binary.join(", "),
+                        kind.folder,
+                        kind.python,
+                        kind.url
+                    ),
+                    folder: given,
+                });
+            }
         };
         let classes = match self.class_names()? {
             Some(classes) => classes,
@@ -120,7 +125,19 @@ impl CifarConfig {
         };
         let (mut pixels, mut labels) = (vec![], vec![]);
         for name in names {
-            read(&folder.join(name), kind.labels, classes.len(), &mut pixels, &mut labels)?;
+            let path = folder.join(name);
+            let before = labels.len();
+            if name.ends_with(".bin") {
+                read_binary(&path, kind.labels, &mut pixels, &mut labels)?;
+            } else {
+                read_python(&path, &mut pixels, &mut labels)?;
+            }
+            let outside = |&label: &i64| usize::try_from(label).map_or(true, |label| label >= classes.len());
+            if let Some(at) = labels.iter().skip(before).position(outside) {
+                let label = labels.get(before + at).copied().unwrap_or_default();
+                let detail = format!("label {at} is {label}, of {} classes", classes.len());
+                return Err(Error::Corrupt { path, detail });
+            }
         }
         let set = InMemory::new([SIDE, SIDE, 3], pixels, labels, classes)?;
         match &self.indices {
@@ -130,35 +147,47 @@ impl CifarConfig {
     }
 }
 
-/// Appends the images of one file, whose records are labels and three planes.
-fn read(
-    path: &Path,
-    before: usize,
-    classes: usize,
-    pixels: &mut Vec<u8>,
-    labels: &mut Vec<i64>,
-) -> Result<()> {
-    let unreadable = |source| Error::Read { path: path.to_owned(), source };
-    let corrupt = |detail: String| Error::Corrupt { path: path.to_owned(), detail };
+fn content(path: &Path) -> Result<Vec<u8>> {
     let mut content = vec![];
-    File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut content)).map_err(unreadable)?;
+    File::open(path)
+        .and_then(|file| file.take(MAX_BYTES).read_to_end(&mut content))
+        .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    Ok(content)
+}
+
+/// Appends the images of one file, whose records are labels and three planes.
+fn read_binary(path: &Path, before: usize, pixels: &mut Vec<u8>, labels: &mut Vec<i64>) -> Result<()> {
+    let content = content(path)?;
     let size = before + 3 * PLANE;
-    if content.is_empty() || content.len() % size != 0 {
-        return Err(corrupt(format!("{} bytes are no whole number of records of {size}", content.len())));
+    if content.is_empty() || !content.len().is_multiple_of(size) {
+        let detail = format!("{} bytes are no whole number of records of {size}", content.len());
+        return Err(Error::Corrupt { path: path.to_owned(), detail });
     }
     pixels.reserve(content.len());
-    for (at, record) in content.chunks_exact(size).enumerate() {
+    for record in content.chunks_exact(size) {
         let (head, planes) = record.split_at(before);
-        let label = head.last().copied().unwrap_or_default();
-        if usize::from(label) >= classes {
-            return Err(corrupt(format!("label {at} is {label}, of {classes} classes")));
-        }
-        labels.push(label.into());
-        let (red, rest) = planes.split_at(PLANE);
-        let (green, blue) = rest.split_at(PLANE);
-        pixels.extend(red.iter().zip(green).zip(blue).flat_map(|((&red, &green), &blue)| [red, green, blue]));
+        labels.push(head.last().copied().unwrap_or_default().into());
+        interleave(planes, pixels);
     }
     Ok(())
+}
+
+/// Appends the images of one file for Python.
+fn read_python(path: &Path, pixels: &mut Vec<u8>, labels: &mut Vec<i64>) -> Result<()> {
+    let content = content(path)?;
+    let corrupt = |detail| Error::Corrupt { path: path.to_owned(), detail };
+    let batch = cifar_python::parse(&content, 3 * PLANE).map_err(corrupt)?;
+    pixels.reserve(batch.images.len());
+    batch.images.chunks_exact(3 * PLANE).for_each(|planes| interleave(planes, pixels));
+    labels.extend(batch.labels);
+    Ok(())
+}
+
+/// Appends three planes as pixels.
+fn interleave(planes: &[u8], pixels: &mut Vec<u8>) {
+    let (red, rest) = planes.split_at(PLANE);
+    let (green, blue) = rest.split_at(PLANE);
+    pixels.extend(red.iter().zip(green).zip(blue).flat_map(|((&red, &green), &blue)| [red, green, blue]));
 }
 
 #[cfg(test)]
@@ -192,12 +221,27 @@ mod tests {
     }
 
     #[test]
+    fn reads_the_version_for_python() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("cifar-10-batches-py");
+        std::fs::create_dir(&below).unwrap();
+        let planes = [[1u8; PLANE], [2; PLANE], [3; PLANE]].concat();
+        let file = cifar_python::tests::file("labels", &[9, 4], &[planes.clone(), planes].concat());
+        std::fs::write(below.join("test_batch"), &file).unwrap();
+        let set = CifarConfig::new(folder.path(), true).load(&CIFAR10).unwrap();
+        assert_eq!((set.len(), set.labels(0).unwrap()), (2, vec![9]));
+        assert_eq!(&set.get(1).unwrap().image.pixels()[..6], [1, 2, 3, 1, 2, 3]);
+        std::fs::write(below.join("test_batch"), &file[..3000]).unwrap();
+        let message = CifarConfig::new(folder.path(), true).load(&CIFAR10).unwrap_err().to_string();
+        assert!(message.contains("test_batch: it is cut short"), "{message}");
+    }
+
+    #[test]
     fn says_what_to_download() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("cifar-10-batches-py")).unwrap();
         let message = CifarConfig::new(folder.path(), false).load(&CIFAR10).unwrap_err().to_string();
         assert!(
-            message.contains("version for Python") && message.contains("cifar-10-binary.tar.gz"),
+            message.contains("data_batch_1.bin") && message.contains("cifar-10-binary.tar.gz"),
             "{message}"
         );
         assert_eq!(CIFAR10.classes.lines().count(), 10);

@@ -2,6 +2,7 @@
 
 mod annotated;
 mod cifar;
+mod cifar_python;
 mod concat;
 mod custom;
 mod files;

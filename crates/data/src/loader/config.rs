@@ -85,12 +85,20 @@ impl LoaderConfig {
             drop_last: keys.drop_last,
             collate: keys.collate_fn.map_or(default.collate, |function| function.r#type),
             seed: default.seed,
+            training: default.training,
         };
         if options.batch_size == 0 {
             let error = ConfigError::new("`batch_size` must be above 0");
             return Err(error.at(value.get("batch_size").unwrap_or(value)).into());
         }
         Ok(Self { dataset: component("dataset")?, sampler: component("sampler")?, options })
+    }
+
+    /// The same for training, where the preprocessor mixes batches.
+    #[must_use]
+    pub fn for_training(mut self) -> Self {
+        self.options.training = true;
+        self
     }
 
     /// Builds the data set, which reads its files, and the loader.

@@ -4,6 +4,7 @@ use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use super::Recipe;
 use crate::{Batch, Error, Result};
@@ -18,6 +19,7 @@ pub struct Epoch {
     /// Position of the next batch.
     next: usize,
     first: usize,
+    waited: Duration,
 }
 
 /// What the lanes share.
@@ -25,6 +27,8 @@ struct Plan {
     recipe: Arc<Recipe>,
     epoch: u64,
     order: Vec<usize>,
+    /// How often each sample of `order` comes earlier in it; empty where none comes twice.
+    repeats: Vec<u64>,
     batches: usize,
 }
 
@@ -42,7 +46,8 @@ impl Plan {
     fn batch(&self, position: usize) -> Result<Batch> {
         let size = self.recipe.options.batch_size;
         let indices = self.order.chunks(size).nth(position).unwrap_or_default();
-        self.recipe.batch(self.epoch, indices)
+        let repeats = self.repeats.chunks(size).nth(position).unwrap_or_default();
+        self.recipe.batch(self.epoch, position as u64, indices, repeats)
     }
 }
 
@@ -50,13 +55,14 @@ impl Epoch {
     pub(super) fn new(recipe: Arc<Recipe>, epoch: u64, skip: usize) -> Self {
         let options = &recipe.options;
         let order = recipe.sampler.order(recipe.dataset.len(), options.seed, epoch);
+        let repeats = repeats(&order, recipe.dataset.len());
         let batches = recipe.batches(order.len());
         let first = skip.min(batches);
         let lanes = options.num_workers.min(batches - first).clamp(1, MAX_WORKERS);
         let ahead = options.prefetch_factor.clamp(1, batches.max(1));
         let threads = options.num_workers > 0;
 
-        let plan = Arc::new(Plan { recipe, epoch, order, batches });
+        let plan = Arc::new(Plan { recipe, epoch, order, repeats, batches });
         let lane = |at| {
             if threads && first < batches {
                 worker(plan.clone(), first + at, lanes, ahead)
@@ -65,8 +71,30 @@ impl Epoch {
             }
         };
         let lanes = (0..lanes).map(lane).collect();
-        Self { plan, lanes, next: first, first }
+        Self { plan, lanes, next: first, first, waited: Duration::ZERO }
     }
+
+    /// How long the reader has waited for batches so far: the `data_time` of a log. Without workers, that is the time it
+    /// takes to make them.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+}
+
+/// How often each of `order` comes earlier in it; empty where none comes twice.
+fn repeats(order: &[usize], len: usize) -> Vec<u64> {
+    let mut seen = vec![0u64; len];
+    let mut any = false;
+    let repeats = order
+        .iter()
+        .map(|&index| {
+            let Some(seen) = seen.get_mut(index) else { return 0 };
+            *seen += 1;
+            any |= *seen > 1;
+            *seen - 1
+        })
+        .collect();
+    if any { repeats } else { vec![] }
 }
 
 /// A thread that makes the batches `start, start + step, ..`, until they or its reader are gone.
@@ -94,12 +122,15 @@ impl Iterator for Epoch {
             return None;
         }
         self.next += 1;
-        match self.lanes.get((position - self.first) % self.lanes.len()) {
+        let start = Instant::now();
+        let batch = match self.lanes.get((position - self.first) % self.lanes.len()) {
             Some(Lane::Worker { queue, .. }) => {
-                Some(queue.recv().unwrap_or(Err(Error::Worker { batch: position })))
+                queue.recv().unwrap_or(Err(Error::Worker { batch: position }))
             }
-            Some(Lane::Inline) | None => Some(self.plan.batch(position)),
-        }
+            Some(Lane::Inline) | None => self.plan.batch(position),
+        };
+        self.waited += start.elapsed();
+        Some(batch)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -187,6 +218,33 @@ mod tests {
                 prop_assert_eq!(&run(workers, skip)?, &whole[skip.min(whole.len())..]);
             }
         }
+    }
+
+    /// A sample that comes several times in an epoch is augmented anew each time, by any number of workers.
+    #[test]
+    fn repeated_samples_are_augmented_anew() {
+        let run = |num_workers| {
+            let options = LoaderOptions { batch_size: 4, num_workers, ..Default::default() };
+            let sampler = RepeatAugSampler { num_repeats: 4, ..Default::default() };
+            let preprocessor = Arc::new(ClsDataPreprocessor::default());
+            let loader = Loader::new(Arc::new(images()), preprocessor, Arc::new(sampler), options).unwrap();
+            loader.epoch(0, 0).map(Result::unwrap).collect::<Vec<_>>()
+        };
+        let batches = run(0);
+        assert_eq!(batches, run(3));
+        let first = &batches[0];
+        assert!(first.samples.iter().all(|sample| sample.index == first.samples[0].index));
+        let images: Vec<_> = first.inputs.as_f32().unwrap().chunks(16).collect();
+        assert!(images.iter().skip(1).any(|image| image != &images[0]));
+    }
+
+    #[test]
+    fn waiting_is_measured() {
+        let loader = loader(images(), LoaderOptions { batch_size: LEN, ..Default::default() });
+        let mut epoch = loader.epoch(0, 0);
+        assert!(epoch.waited().is_zero());
+        epoch.next().unwrap().unwrap();
+        assert!(!epoch.waited().is_zero());
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct LoaderOptions {
     pub collate: Collate,
     /// Seed of order and augmentation. 0 by default.
     pub seed: Seed,
+    /// Whether the preprocessor mixes batches (`batch_augments`), as in training alone. False by default.
+    pub training: bool,
 }
 
 impl Default for LoaderOptions {
@@ -37,6 +39,7 @@ impl Default for LoaderOptions {
             drop_last: false,
             collate: Collate::default(),
             seed: Seed(0),
+            training: false,
         }
     }
 }
@@ -119,15 +122,22 @@ impl Recipe {
         }
     }
 
-    /// The batch of the samples at `indices`.
-    fn batch(&self, epoch: u64, indices: &[usize]) -> Result<Batch> {
+    /// Batch `position` of an epoch, of the samples at `indices`; `repeats` says how often each of these was used
+    /// earlier in the epoch, where that is not zero for all.
+    fn batch(&self, epoch: u64, position: u64, indices: &[usize], repeats: &[u64]) -> Result<Batch> {
+        let seed = self.options.seed;
         let samples = indices
             .iter()
-            .map(|&index| {
-                let mut rng = self.options.seed.stream("augment", &[epoch, index as u64]);
+            .enumerate()
+            .map(|(at, &index)| {
+                let mut rng = match repeats.get(at) {
+                    None | Some(0) => seed.stream("augment", &[epoch, index as u64]),
+                    Some(&repeat) => seed.stream("augment", &[epoch, index as u64, repeat]),
+                };
                 self.dataset.prepare(index, &mut rng)
             })
             .collect::<Result<Vec<_>>>()?;
-        self.preprocessor.process(&samples, self.options.collate)
+        let mut rng = seed.stream("batch augment", &[epoch, position]);
+        self.preprocessor.process(&samples, self.options.collate, self.options.training.then_some(&mut rng))
     }
 }

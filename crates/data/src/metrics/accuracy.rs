@@ -41,7 +41,7 @@ pub enum Thresholds {
 }
 
 impl Thresholds {
-    fn as_slice(&self) -> &[Option<f64>] {
+    pub(super) fn as_slice(&self) -> &[Option<f64>] {
         match self {
             Self::One(one) => std::slice::from_ref(one),
             Self::Many(many) => many,

@@ -1,9 +1,12 @@
 //! The preprocessor of classifiers.
 
 use occam_graph::Array;
+use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::{Mixture, RandomBatchAugment};
+use crate::transforms::Normalization;
 use crate::{Batch, Collate, DataPreprocessor, DataSample, Error, Image, Result, Sample};
 
 /// `(x - mean) / std` for each channel, in `f32`, then padding at the right and bottom.
@@ -32,8 +35,11 @@ pub struct ClsDataPreprocessor {
     pub to_onehot: bool,
     /// Number of classes, which `to_onehot` needs.
     pub num_classes: Option<usize>,
-    /// Mixing of images (Mixup, CutMix): not supported, only `None` is accepted.
+    /// Read by the preprocessor's builder, see [`RandomBatchAugment`].
     pub batch_augments: Option<IgnoredAny>,
+    /// Mixing of images in training. Labels become soft, as with `to_onehot`, which needs `num_classes`.
+    #[serde(skip)]
+    pub augments: Option<RandomBatchAugment>,
 }
 
 impl Default for ClsDataPreprocessor {
@@ -47,6 +53,7 @@ impl Default for ClsDataPreprocessor {
             to_onehot: false,
             num_classes: None,
             batch_augments: None,
+            augments: None,
         }
     }
 }
@@ -63,11 +70,17 @@ impl ClsDataPreprocessor {
         Self { mean: Some(mean.into()), std: Some(std.into()), ..Self::default() }
     }
 
+    /// The same, mixing batches of training.
+    #[must_use]
+    pub fn with_batch_augments(self, augments: RandomBatchAugment) -> Self {
+        Self { augments: Some(augments), ..self }
+    }
+
     /// Checks the arguments.
     ///
     /// # Errors
     /// One of `mean` and `std` is given without the other, they have different lengths, a standard deviation is 0 or
-    /// not finite, `pad_size_divisor` is 0, `to_onehot` has no `num_classes`, or there are `batch_augments`.
+    /// not finite, `pad_size_divisor` is 0, or `to_onehot` or `batch_augments` have no `num_classes`.
     pub fn check(&self) -> Result<()> {
         let wrong = |detail: String| Err(Error::argument(NAME, detail));
         match (&self.mean, &self.std) {
@@ -85,20 +98,15 @@ impl ClsDataPreprocessor {
         if self.pad_size_divisor == 0 {
             return wrong("`pad_size_divisor` must be above 0".to_owned());
         }
-        if self.to_onehot && self.num_classes.is_none() {
-            return wrong("`to_onehot` needs `num_classes`".to_owned());
-        }
-        if self.batch_augments.is_some() {
-            return wrong(
-                "`batch_augments` are not supported; leave them out or set them to None".to_owned(),
-            );
+        if (self.to_onehot || self.augments.is_some()) && self.num_classes.is_none() {
+            return wrong("`to_onehot` and `batch_augments` need `num_classes`".to_owned());
         }
         Ok(())
     }
 
-    /// One table for each of `channels`.
-    fn tables(&self, channels: usize) -> Result<Vec<Table>> {
-        let statistic = |values: &Option<Vec<f32>>, neutral: f32| match values.as_deref() {
+    /// One table for each of `channels`, of samples that are normalized already, perhaps.
+    fn tables(&self, channels: usize, before: Option<&Normalization>) -> Result<Vec<Table>> {
+        let statistic = |values: Option<&[f32]>, neutral: f32| match values {
             None => Ok(vec![neutral; channels]),
             Some([value]) => Ok(vec![*value; channels]),
             Some(values) if values.len() == channels => Ok(values.to_vec()),
@@ -108,14 +116,20 @@ impl ClsDataPreprocessor {
                 values.len()
             ))),
         };
-        let (mean, std) = (statistic(&self.mean, 0.0)?, statistic(&self.std, 1.0)?);
-        let table = |(mean, std)| std::array::from_fn(|value| (value as f32 - mean) / std);
-        Ok(mean.into_iter().zip(std).map(table).collect())
+        let (mean, std) = (statistic(self.mean.as_deref(), 0.0)?, statistic(self.std.as_deref(), 1.0)?);
+        let first_mean = statistic(before.map(|before| before.mean.as_slice()), 0.0)?;
+        let first_std = statistic(before.map(|before| before.std.as_slice()), 1.0)?;
+        let statistics = first_mean.into_iter().zip(first_std).zip(mean.into_iter().zip(std));
+        let table = |((first_mean, first_std), (mean, std))| -> Table {
+            std::array::from_fn(|value| ((value as f32 - first_mean) / first_std - mean) / std)
+        };
+        Ok(statistics.map(table).collect())
     }
 
     /// The vector with 1 at each label.
     fn one_hot(&self, labels: &[i64]) -> Result<Option<Vec<f32>>> {
-        let Some(classes) = self.num_classes.filter(|_| self.to_onehot) else { return Ok(None) };
+        let wanted = self.to_onehot || self.augments.is_some();
+        let Some(classes) = self.num_classes.filter(|_| wanted) else { return Ok(None) };
         let too_many = || Error::Batch(format!("`num_classes` of {classes} exceeds all memory"));
         let mut score = filled(classes, 0.0).ok_or_else(too_many)?;
         for &label in labels {
@@ -138,9 +152,21 @@ impl ClsDataPreprocessor {
 }
 
 impl DataPreprocessor for ClsDataPreprocessor {
-    fn process(&self, samples: &[Sample], collate: Collate) -> Result<Batch> {
+    fn process(
+        &self,
+        samples: &[Sample],
+        collate: Collate,
+        training: Option<&mut ChaCha8Rng>,
+    ) -> Result<Batch> {
         self.check()?;
         let Some(first) = samples.first() else { return Err(Error::Batch("no samples".to_owned())) };
+        if let Some(sample) = samples.iter().find(|sample| !sample.image.is_loaded()) {
+            let detail = format!(
+                "sample {} is still in its file; begin the pipeline with LoadImageFromFile",
+                sample.index
+            );
+            return Err(Error::Batch(detail));
+        }
         let channels = first.image.channels();
         for Sample { image, index, .. } in samples {
             let differs = image.channels() != channels || image.shape() != first.image.shape();
@@ -158,21 +184,31 @@ impl DataPreprocessor for ClsDataPreprocessor {
         let size = plane.checked_mul(channels).and_then(|n| n.checked_mul(samples.len()));
         let mut inputs = size.and_then(|size| filled(size, self.pad_value)).ok_or_else(too_large)?;
 
-        let tables = self.tables(channels)?;
+        let mut tables = self.tables(channels, first.normalization.as_deref())?;
+        let mut normalization = &first.normalization;
         let swap = self.to_rgb && channels == 3;
-        let planes = inputs.chunks_exact_mut(plane);
-        let sources =
-            samples.iter().flat_map(|sample| (0..channels).map(move |channel| (&sample.image, channel)));
-        for (target, (image, channel)) in planes.zip(sources) {
-            let Some(table) = tables.get(channel) else { continue };
-            let source = if swap { 2 - channel } else { channel };
-            fill(target, width, image, source, table);
+        for (sample, target) in samples.iter().zip(inputs.chunks_exact_mut(plane * channels)) {
+            if sample.normalization != *normalization {
+                normalization = &sample.normalization;
+                tables = self.tables(channels, normalization.as_deref())?;
+            }
+            for (channel, (target, table)) in target.chunks_exact_mut(plane).zip(&tables).enumerate() {
+                let source = if swap { 2 - channel } else { channel };
+                fill(target, width, &sample.image, source, table);
+            }
         }
 
-        let samples = samples
+        let mut samples = samples
             .iter()
             .map(|sample| Ok(DataSample { gt_score: self.one_hot(&sample.gt_label)?, ..sample.into() }))
             .collect::<Result<Vec<_>>>()?;
+        if let (Some(augments), Some(rng)) = (&self.augments, training) {
+            let mut scores: Vec<_> =
+                samples.iter_mut().map(|sample| sample.gt_score.take().unwrap_or_default()).collect();
+            let shape = [samples.len(), channels, height, width];
+            augments.apply(Mixture { inputs: &mut inputs, shape, scores: &mut scores }, rng);
+            samples.iter_mut().zip(scores).for_each(|(sample, score)| sample.gt_score = Some(score));
+        }
         Ok(Batch { inputs: Array::from_f32([samples.len(), channels, height, width], inputs)?, samples })
     }
 }
@@ -225,7 +261,7 @@ mod tests {
             let preprocessor: ClsDataPreprocessor = serde_json::from_value(case.args.clone()).unwrap();
             let samples: Vec<_> =
                 case.images.iter().enumerate().map(|(i, &[h, w, c])| sample(h, w, c, i)).collect();
-            let batch = preprocessor.process(&samples, case.collate).unwrap();
+            let batch = preprocessor.process(&samples, case.collate, None).unwrap();
             assert_eq!(batch.inputs.shape(), case.shape, "{}", case.args);
             assert_eq!(batch.inputs.as_f32().unwrap(), case.result, "{}", case.args);
         }
@@ -235,15 +271,18 @@ mod tests {
     fn different_sizes_need_pseudo_collate() {
         let samples = [sample(2, 2, 1, 0), sample(2, 3, 1, 1)];
         let preprocessor = ClsDataPreprocessor::default();
-        let error = preprocessor.process(&samples, Collate::Default).unwrap_err();
+        let error = preprocessor.process(&samples, Collate::Default, None).unwrap_err();
         assert!(
             error.to_string().contains("sample 1 is an image[2, 3, 1], sample 0 an image[2, 2, 1]"),
             "{error}"
         );
-        assert_eq!(preprocessor.process(&samples, Collate::Pseudo).unwrap().inputs.shape(), [2, 1, 2, 3]);
+        assert_eq!(
+            preprocessor.process(&samples, Collate::Pseudo, None).unwrap().inputs.shape(),
+            [2, 1, 2, 3]
+        );
         let mixed = [sample(2, 2, 1, 0), sample(2, 2, 3, 1)];
-        assert!(preprocessor.process(&mixed, Collate::Pseudo).is_err());
-        assert!(preprocessor.process(&[], Collate::Pseudo).is_err());
+        assert!(preprocessor.process(&mixed, Collate::Pseudo, None).is_err());
+        assert!(preprocessor.process(&[], Collate::Pseudo, None).is_err());
     }
 
     #[test]
@@ -251,10 +290,50 @@ mod tests {
         let mut preprocessor = ClsDataPreprocessor { to_onehot: true, ..Default::default() };
         assert!(preprocessor.check().is_err());
         preprocessor.num_classes = Some(4);
-        let batch = preprocessor.process(&[sample(1, 1, 1, 0)], Collate::Default).unwrap();
+        let batch = preprocessor.process(&[sample(1, 1, 1, 0)], Collate::Default, None).unwrap();
         assert_eq!(batch.samples[0].gt_score.as_deref(), Some([0.0, 0.0, 0.0, 1.0].as_slice()));
         preprocessor.num_classes = Some(3);
-        assert!(preprocessor.process(&[sample(1, 1, 1, 0)], Collate::Default).is_err());
+        assert!(preprocessor.process(&[sample(1, 1, 1, 0)], Collate::Default, None).is_err());
+    }
+
+    /// Normalizing in the pipeline and in the preprocessor is the same.
+    #[test]
+    fn pipelines_may_normalize() {
+        use crate::{Normalize, Seed, Transform};
+
+        let (mean, std) = (vec![123.675, 116.28, 103.53], vec![58.395, 57.12, 57.375]);
+        let normalize = Normalize { mean: mean.clone(), std: std.clone(), to_rgb: true };
+        let raw = [sample(2, 3, 3, 0), sample(2, 3, 3, 1)];
+        let normalized =
+            raw.clone().map(|sample| normalize.apply(sample, &mut Seed(0).stream("test", &[])).unwrap());
+        let plain = ClsDataPreprocessor::default().process(&normalized, Collate::Default, None).unwrap();
+        let preprocessor = ClsDataPreprocessor { to_rgb: true, ..ClsDataPreprocessor::new(mean, std) };
+        assert_eq!(plain.inputs, preprocessor.process(&raw, Collate::Default, None).unwrap().inputs);
+        let unloaded = Sample::unloaded(std::path::Path::new("x.jpg"), vec![0], 0);
+        assert!(preprocessor.process(&[unloaded], Collate::Default, None).is_err());
+    }
+
+    #[test]
+    fn mixes_batches_of_training_alone() {
+        use std::sync::Arc;
+
+        use super::super::Mixup;
+        use crate::Seed;
+
+        let augments = RandomBatchAugment::new(vec![Arc::new(Mixup { alpha: 1.0 })], None).unwrap();
+        let preprocessor = ClsDataPreprocessor { num_classes: Some(4), ..Default::default() };
+        let preprocessor = preprocessor.with_batch_augments(augments.clone());
+        assert!(ClsDataPreprocessor::default().with_batch_augments(augments).check().is_err());
+        let samples: Vec<_> = (0..6).map(|index| sample(2, 2, 1, 9 * index)).collect();
+        let process = |training: Option<&mut ChaCha8Rng>| {
+            preprocessor.process(&samples, Collate::Default, training).unwrap()
+        };
+        let plain = process(None);
+        assert_eq!(plain.samples[0].gt_score.as_deref(), Some([0.0, 0.0, 0.0, 1.0].as_slice()));
+        let mixed = process(Some(&mut Seed(1).stream("test", &[])));
+        assert_ne!(plain.inputs, mixed.inputs);
+        assert_eq!(mixed, process(Some(&mut Seed(1).stream("test", &[]))));
+        assert_eq!(mixed.samples[2].gt_score.as_ref().map(|score| score.iter().sum::<f32>()), Some(1.0));
     }
 
     #[test]
@@ -266,17 +345,16 @@ mod tests {
             r#"{"mean": [1.0, 2.0], "std": [1.0]}"#,
             r#"{"mean": [], "std": []}"#,
             r#"{"pad_size_divisor": 0}"#,
-            r#"{"batch_augments": {"augments": []}}"#,
         ] {
             let preprocessor: ClsDataPreprocessor = serde_json::from_str(json).unwrap();
             assert!(preprocessor.check().is_err(), "{json}");
         }
         let three = ClsDataPreprocessor::new([0.0; 3], [1.0; 3]);
-        let error = three.process(&[sample(2, 2, 1, 0)], Collate::Default).unwrap_err();
+        let error = three.process(&[sample(2, 2, 1, 0)], Collate::Default, None).unwrap_err();
         assert!(error.to_string().contains("images have 1 channels"), "{error}");
         for pad_size_divisor in [1 << 30, usize::MAX] {
             let huge = ClsDataPreprocessor { pad_size_divisor, ..Default::default() };
-            assert!(huge.process(&[sample(2, 2, 1, 0)], Collate::Default).is_err());
+            assert!(huge.process(&[sample(2, 2, 1, 0)], Collate::Default, None).is_err());
         }
     }
 }

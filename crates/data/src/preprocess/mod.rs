@@ -1,10 +1,13 @@
 //! From samples to the batch that a model gets.
 
+mod batch_augments;
 mod cls;
 
 use occam_config::{Build, Registry};
+use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
+pub use batch_augments::{BatchAugment, CutMix, Mixture, Mixup, RandomBatchAugment, ResizeMix};
 pub use cls::ClsDataPreprocessor;
 
 use crate::{Batch, Result, Sample};
@@ -23,18 +26,29 @@ pub enum Collate {
 
 /// Makes a batch of samples; runs in the loader's workers.
 pub trait DataPreprocessor: Send + Sync {
-    /// Stacks, normalizes and pads the images.
+    /// Stacks, normalizes and pads the images. For training there is the batch's stream, which augments of whole batches
+    /// draw from.
     ///
     /// # Errors
     /// There are no samples, or they fit neither each other nor the preprocessor.
-    fn process(&self, samples: &[Sample], collate: Collate) -> Result<Batch>;
+    fn process(
+        &self,
+        samples: &[Sample],
+        collate: Collate,
+        training: Option<&mut ChaCha8Rng>,
+    ) -> Result<Batch>;
 }
 
 pub(crate) fn register(registry: &mut Registry) {
-    let table: [(&str, Build<dyn DataPreprocessor>); 1] = [("ClsDataPreprocessor", |value, _| {
-        let preprocessor: ClsDataPreprocessor = value.parse()?;
+    let table: [(&str, Build<dyn DataPreprocessor>); 1] = [("ClsDataPreprocessor", |value, registry| {
+        let mut preprocessor: ClsDataPreprocessor = value.parse()?;
+        if let Some(augments) = value.get("batch_augments").filter(|augments| !augments.is_none()) {
+            preprocessor =
+                preprocessor.with_batch_augments(RandomBatchAugment::from_config(augments, registry)?);
+        }
         preprocessor.check()?;
         Ok(Box::new(preprocessor))
     })];
     registry.register_all("data preprocessor", &table);
+    batch_augments::register(registry);
 }

@@ -2,12 +2,14 @@
 
 mod default;
 mod infinite;
+mod repeat_aug;
 
 use occam_config::{Build, Error as ConfigError, Registry, Value};
 use serde::de::DeserializeOwned;
 
 pub use default::DefaultSampler;
 pub use infinite::InfiniteSampler;
+pub use repeat_aug::RepeatAugSampler;
 
 use crate::Seed;
 use crate::streams::Draw;
@@ -28,8 +30,11 @@ fn pass(len: usize, shuffle: bool, seed: Seed, epoch: u64) -> Vec<usize> {
 }
 
 pub(crate) fn register(registry: &mut Registry) {
-    let table: [(&str, Build<dyn Sampler>); 2] =
-        [("DefaultSampler", build::<DefaultSampler>), ("InfiniteSampler", build::<InfiniteSampler>)];
+    let table: [(&str, Build<dyn Sampler>); 3] = [
+        ("DefaultSampler", build::<DefaultSampler>),
+        ("InfiniteSampler", build::<InfiniteSampler>),
+        ("RepeatAugSampler", build::<RepeatAugSampler>),
+    ];
     registry.register_all("sampler", &table);
 }
 
@@ -66,6 +71,15 @@ mod tests {
         assert_eq!(sampler.order(3, Seed(1), 7), [0, 1, 2]);
         let sampler = InfiniteSampler { shuffle: false, ..Default::default() };
         assert_eq!(sampler.order(3, Seed(1), 7), [0, 1, 2]);
+    }
+
+    #[test]
+    fn repeats_come_in_a_row() {
+        let sampler = RepeatAugSampler { shuffle: false, ..Default::default() };
+        assert_eq!(sampler.order(7, Seed(1), 0), [0, 0, 0, 1, 1, 1, 2]);
+        let order = RepeatAugSampler::default().order(60, Seed(1), 0);
+        assert!(order.chunks(3).all(|three| three.iter().all(|index| *index == three[0])));
+        assert_eq!(RepeatAugSampler { num_repeats: 0, ..Default::default() }.order(3, Seed(1), 0).len(), 3);
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Transform for EfficientNetRandomCrop {
     fn check(&self) -> Result<()> {
         self.backend.check(NAME, self.interpolation)?;
         positive(NAME, "scale", &[self.scale])?;
-        if !(self.min_covered >= 0.0) {
+        if self.min_covered.is_nan() || self.min_covered < 0.0 {
             return Err(Error::argument(NAME, "`min_covered` must be 0 or above"));
         }
         ordered(NAME, "crop_ratio_range", self.crop_ratio_range, 0.0)?;

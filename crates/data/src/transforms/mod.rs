@@ -9,6 +9,7 @@ mod efficient_net_center_crop;
 mod efficient_net_random_crop;
 mod lighting;
 mod load_image;
+mod normalize;
 mod pack_inputs;
 mod pad;
 mod padding;
@@ -35,12 +36,13 @@ pub use augment::{
 };
 #[cfg(test)]
 pub(crate) use augment::{posterized, solarized};
-pub use center_crop::CenterCrop;
+pub use center_crop::{CenterCrop, PadConfig};
 pub use color_jitter::{ColorJitter, Jitter};
 pub use efficient_net_center_crop::EfficientNetCenterCrop;
 pub use efficient_net_random_crop::EfficientNetRandomCrop;
 pub use lighting::Lighting;
 pub use load_image::{Backend, LoadImageFromFile};
+pub use normalize::{Normalization, Normalize};
 pub use pack_inputs::PackInputs;
 pub use pad::{Pad, PadVal};
 pub use padding::{PadValue, Padding, PaddingMode};
@@ -75,6 +77,16 @@ pub trait Transform: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Whether it [normalizes](Normalize).
+    fn normalizes(&self) -> bool {
+        false
+    }
+
+    /// Whether it only moves pixels, so that it does the same to a normalized image.
+    fn only_moves(&self) -> bool {
+        false
+    }
+
     /// Whether it takes samples whose image is still in a file, and decodes it.
     fn loads(&self) -> bool {
         false
@@ -101,7 +113,9 @@ impl Compose {
             ConfigError::new(format!("a pipeline is a list of transforms, found {found}")).at(value)
         })?;
         let transforms = items.iter().map(|item| registry.build::<dyn Transform>(item));
-        Ok(Self(transforms.collect::<Result<_, _>>()?))
+        let pipeline = Self(transforms.collect::<Result<_, _>>()?);
+        pipeline.check().map_err(|error| ConfigError::from(error).at(value))?;
+        Ok(pipeline)
     }
 }
 
@@ -120,7 +134,27 @@ impl Transform for Compose {
     }
 
     fn check(&self) -> Result<()> {
-        self.0.iter().try_for_each(|transform| (**transform).check())
+        let mut normalized = false;
+        for transform in &self.0 {
+            (**transform).check()?;
+            if normalized && !transform.only_moves() {
+                let detail = format!(
+                    "{transform:?} comes after Normalize; put it before, or let the data \
+                                      preprocessor normalize"
+                );
+                return Err(Error::argument("pipeline", detail));
+            }
+            normalized |= transform.normalizes();
+        }
+        Ok(())
+    }
+
+    fn normalizes(&self) -> bool {
+        self.0.iter().any(|transform| transform.normalizes())
+    }
+
+    fn only_moves(&self) -> bool {
+        self.0.iter().all(|transform| transform.only_moves())
     }
 
     fn loads(&self) -> bool {
@@ -129,7 +163,7 @@ impl Transform for Compose {
 }
 
 pub(crate) fn register(registry: &mut Registry) {
-    let table: [(&str, Build<dyn Transform>); 34] = [
+    let table: [(&str, Build<dyn Transform>); 35] = [
         ("AutoAugment", auto_augment::build),
         ("AutoContrast", build::<AutoContrast>),
         ("Brightness", build::<Brightness>),
@@ -144,6 +178,7 @@ pub(crate) fn register(registry: &mut Registry) {
         ("Invert", build::<Invert>),
         ("Lighting", build::<Lighting>),
         ("LoadImageFromFile", build::<LoadImageFromFile>),
+        ("Normalize", build::<Normalize>),
         ("PackClsInputs", build::<PackInputs>),
         ("PackInputs", build::<PackInputs>),
         ("Pad", build::<Pad>),

@@ -16,13 +16,17 @@ pub struct PackInputs {
     pub meta_keys: Option<Vec<String>>,
 }
 
-/// `img_path` and `scale_factor` have no meaning for images that come from no file of their own and are not resized.
+/// What configs name; `scale_factor` is that of the sizes before and after the transforms.
 const KNOWN: [&str; 7] =
     ["sample_idx", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction"];
 
 impl Transform for PackInputs {
     fn apply(&self, sample: Sample, _: &mut ChaCha8Rng) -> Result<Sample> {
         Ok(sample)
+    }
+
+    fn only_moves(&self) -> bool {
+        true
     }
 
     fn check(&self) -> Result<()> {

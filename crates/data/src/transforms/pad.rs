@@ -39,13 +39,19 @@ pub enum PadVal {
     },
 }
 
+impl Default for PadVal {
+    fn default() -> Self {
+        Self::Image(PadValue::One(0.0))
+    }
+}
+
 impl Default for Pad {
     fn default() -> Self {
         Self {
             size: None,
             size_divisor: None,
             pad_to_square: false,
-            pad_val: PadVal::Image(PadValue::One(0.0)),
+            pad_val: PadVal::default(),
             padding_mode: PaddingMode::Constant,
         }
     }

@@ -93,7 +93,9 @@ impl Transform for RandAugment {
 
 /// The policies of pytorch-image-models whose strength grows with the level.
 fn timm_increasing() -> Value {
-    let policies: [(&str, Option<(f64, f64)>, Option<&str>); 15] = [
+    /// Name, range of magnitudes, direction.
+    type Policy = (&'static str, Option<(f64, f64)>, Option<&'static str>);
+    let policies: [Policy; 15] = [
         ("AutoContrast", None, None),
         ("Equalize", None, None),
         ("Invert", None, None),

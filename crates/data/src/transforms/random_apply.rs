@@ -48,4 +48,12 @@ impl Transform for RandomApply {
     fn apply(&self, sample: Sample, rng: &mut ChaCha8Rng) -> Result<Sample> {
         if rng.uniform_f64() < self.prob { self.transforms.apply(sample, rng) } else { Ok(sample) }
     }
+
+    fn normalizes(&self) -> bool {
+        self.transforms.normalizes()
+    }
+
+    fn only_moves(&self) -> bool {
+        self.transforms.only_moves()
+    }
 }

@@ -77,6 +77,14 @@ impl Transform for RandomChoice {
             None => Ok(sample),
         }
     }
+
+    fn normalizes(&self) -> bool {
+        self.pipelines.iter().any(Transform::normalizes)
+    }
+
+    fn only_moves(&self) -> bool {
+        self.pipelines.iter().all(Transform::only_moves)
+    }
 }
 
 #[cfg(test)]

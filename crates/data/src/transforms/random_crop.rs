@@ -87,6 +87,10 @@ impl Transform for RandomCrop {
         Ok(Sample { image, ..sample })
     }
 
+    fn only_moves(&self) -> bool {
+        self.padding_mode != PaddingMode::Constant || (self.padding.is_none() && !self.pad_if_needed)
+    }
+
     fn check(&self) -> Result<()> {
         let (height, width) = self.crop_size.pair();
         if height == 0 || width == 0 {

@@ -64,6 +64,10 @@ impl Transform for RandomFlip {
         Ok(sample)
     }
 
+    fn only_moves(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<()> {
         let probs = self.prob.as_slice();
         let directions = self.direction.as_slice().len();

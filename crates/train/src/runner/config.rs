@@ -76,8 +76,7 @@ impl Runner {
         let env = Env { registry, loader: options.loader, seed, device: options.device.clone() };
         let algorithm = env.algorithm(need(config, "model", "every run")?)?;
         let preprocessor = preprocessor(config, &*algorithm, &options)?;
-        let load = |value: &Value| -> Result<Loader> {
-            let keys = LoaderConfig::from_value(value)?;
+        let load = |keys: LoaderConfig| -> Result<Loader> {
             let dataset = make(&keys.dataset, registry)?;
             let sampler = registry.build::<dyn Sampler>(&keys.sampler)?;
             let loading = LoaderOptions { seed, ..keys.options };
@@ -87,7 +86,7 @@ impl Runner {
             let Some(loader) = present(config, &format!("{side}_dataloader")) else { return Ok(None) };
             let evaluator = need(config, &format!("{side}_evaluator"), &format!("`{side}_dataloader`"))?;
             Ok(Some(Evaluation {
-                loader: load(loader)?,
+                loader: load(LoaderConfig::from_value(loader)?)?,
                 evaluator: Evaluator::from_config(evaluator, registry)?,
                 eval_loop: loops::eval_loop(config.get(&format!("{side}_cfg")), registry)?,
             }))
@@ -96,7 +95,8 @@ impl Runner {
         let training = match present(config, "train_cfg") {
             None => None,
             Some(train_cfg) => {
-                let loader = load(need(config, "train_dataloader", "`train_cfg`")?)?;
+                let loader = LoaderConfig::from_value(need(config, "train_dataloader", "`train_cfg`")?)?;
+                let loader = load(loader.for_training())?;
                 Some(training(config, train_cfg, loader, &*algorithm, &options)?)
             }
         };
