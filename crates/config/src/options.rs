@@ -299,6 +299,11 @@ scheduler = None
         std::fs::write(dir.join("child.py"), "_base_ = 'base.py'\ntest = _base_.root + 'test'\n").unwrap();
         let options = ["root=b/".to_owned(), "data.n=2".to_owned()];
         let config = crate::Loader::new().load_with_options(&dir.join("child.py"), &options).unwrap();
+        std::fs::write(dir.join("base.yaml"), "root: a/\nkept: 1\n").unwrap();
+        std::fs::write(dir.join("over_yaml.py"), "_base_ = 'base.yaml'\ntest = _base_.root + 'test'\n")
+            .unwrap();
+        let over_yaml = crate::Loader::new().load_with_options(&dir.join("over_yaml.py"), &options).unwrap();
+        assert_eq!(over_yaml.get("test").and_then(Value::as_str), Some("b/test"));
         std::fs::remove_dir_all(&dir).unwrap();
         let text = |path: &str| config.get(path).unwrap().as_str().unwrap().to_owned();
         assert_eq!(

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexMap;
 use occam_config::{Error, FORMATS, Loader, Registry, Value};
 use occam_data::{Compose, DataPreprocessor, Evaluator, LoaderConfig, Sampler};
 use occam_engine::Device;
@@ -86,8 +87,8 @@ fn walk(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Failur
 /// What is found out about a config.
 #[derive(Default)]
 struct Report {
-    /// Path and name of each component that a run would use, and the kinds of component that it may be.
-    components: Vec<(String, String, Vec<&'static str>)>,
+    /// By path, the name of each component that a run would use, and the kinds of component that it may be.
+    components: IndexMap<String, (String, Vec<&'static str>)>,
     problems: Vec<Error>,
 }
 
@@ -120,7 +121,7 @@ impl Report {
 
     fn to_json(&self, file: &Path) -> serde_json::Value {
         let components = self.components.iter().map(
-            |(path, name, kinds)| json!({ "path": path, "type": name, "known": !kinds.is_empty(), "kinds": kinds }),
+            |(path, (name, kinds))| json!({ "path": path, "type": name, "known": !kinds.is_empty(), "kinds": kinds }),
         );
         let problems = self.problems.iter().map(|problem| {
             json!({
@@ -233,7 +234,7 @@ impl Check<'_> {
                     None => error,
                 });
             }
-            self.report.components.push((path, component.name.to_owned(), kinds));
+            self.report.components.insert(path, (component.name.to_owned(), kinds));
         }
     }
 
