@@ -13,6 +13,8 @@ impl Runner {
     /// A step failed.
     pub(crate) fn trial(&mut self, iterations: u64) -> Result<Trial> {
         let mut trial = Trial::default();
+        // They log and save.
+        self.hooks.clear();
         if let Some(training) = &self.training {
             trial.max_iters = training.length.max_iters;
             trial.max_epochs = training.length.max_epochs;
