@@ -8,11 +8,13 @@
 mod algorithms;
 mod distillers;
 mod entries;
+mod loops;
 mod losses;
 mod recorders;
 
 pub use algorithms::SingleTeacherDistill;
 pub use distillers::{ConfigurableDistiller, Distiller, DistillerConfig, Side};
+pub use loops::SingleTeacherDistillValLoop;
 pub use losses::{DistillLoss, KlDivergence, Reduction};
 pub use recorders::{
     ModuleInputs, ModuleOutputs, Observed, Parameter, Part, Record, Recorder, Records, Selection, Slot,
@@ -25,4 +27,5 @@ pub fn register(registry: &mut occam_config::Registry) {
     recorders::register(registry);
     distillers::register(registry);
     algorithms::register(registry);
+    loops::register(registry);
 }

@@ -3,11 +3,14 @@
 
 mod common;
 
-use common::{MODEL, SEED, batch, context, model, value, with_env};
+use common::{MODEL, SEED, batch, context, model, registry, value, with_env};
 use indexmap::IndexMap;
+use occam_data::{DataPreprocessor, Evaluator, LoaderConfig};
 use occam_distill::{DistillLoss, KlDivergence, SingleTeacherDistill};
 use occam_engine::{Mode, Request, Tensor, collect};
 use occam_graph::{Array, Weights};
+use occam_train::loops::eval_loop;
+use occam_train::reporter::Silent;
 use occam_train::{Algorithm, GradientMap};
 use occam_zoo::Sites;
 
@@ -309,4 +312,35 @@ fn the_preprocessor_is_its_own_or_the_students() {
     assert_eq!(with("", ""), None);
     assert_eq!(with("", two), Some(value("dict(mean=[2.0])")));
     assert_eq!(with(one, two), Some(value("dict(mean=[1.0])")));
+}
+
+/// The loop of the original's configs measures both; the other one the student alone.
+#[test]
+fn student_and_teacher_are_measured() {
+    let mut registry = registry();
+    occam_data::register(&mut registry);
+    let data = "dict(batch_size=4, sampler=dict(type='DefaultSampler', shuffle=False), dataset=dict(\
+        type='SyntheticDataset', length=10, size=(8, 8), num_classes=5, pipeline=[dict(type='PackClsInputs')]))";
+    let preprocessor =
+        registry.build::<dyn DataPreprocessor>(&value("dict(type='ClsDataPreprocessor')")).unwrap();
+    let loader = LoaderConfig::from_value(&value(data)).unwrap();
+    let loader = loader.build(&registry, preprocessor.into(), SEED).unwrap();
+    let mut evaluator =
+        Evaluator::from_config(&value("dict(type='Accuracy', topk=(1, 5))"), &registry).unwrap();
+    let algorithm = build(&config("")).unwrap();
+    let mut measure = |kind: &str| {
+        let mut eval = eval_loop(Some(&value(kind)), &registry).unwrap();
+        let first = eval.run(&algorithm, &loader, &mut evaluator, "val", &mut Silent).unwrap();
+        let again = eval.run(&algorithm, &loader, &mut evaluator, "val", &mut Silent).unwrap();
+        assert_eq!(first, again);
+        first
+    };
+    let student = measure("dict(type='ValLoop')");
+    let both = measure("dict(type='mmrazor.SingleTeacherDistillValLoop')");
+    let names: Vec<&str> = both.keys().map(String::as_str).collect();
+    let wanted = ["accuracy/top1", "accuracy/top5", "teacher.accuracy/top1", "teacher.accuracy/top5"];
+    assert_eq!(names, wanted);
+    assert_eq!((both[0], both["teacher.accuracy/top5"]), (student[0], 100.0));
+    let refused = eval_loop(Some(&value("dict(type='SingleTeacherDistillValLoop', fp16=True)")), &registry);
+    assert!(refused.is_err_and(|e| e.to_string().contains("fp16")));
 }

@@ -3,6 +3,7 @@
 mod single_teacher_distill;
 
 pub use single_teacher_distill::SingleTeacherDistill;
+pub(crate) use single_teacher_distill::TEACHER;
 
 use occam_config::{Build, Registry};
 use occam_train::AlgorithmConfig;

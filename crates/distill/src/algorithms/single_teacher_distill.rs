@@ -18,7 +18,7 @@ use crate::{Distiller, DistillerConfig, Observed, Side, Subject};
 /// Prefix of the student's parameters.
 const STUDENT: &str = "architecture.";
 /// Prefix of the teacher's parameters.
-const TEACHER: &str = "teacher.";
+pub(crate) const TEACHER: &str = "teacher.";
 /// Prefix of what is no parameter in a training checkpoint.
 const OPTIMIZER: &str = "optimizer/";
 
