@@ -17,8 +17,16 @@ pub struct PackInputs {
 }
 
 /// What configs name; `scale_factor` is that of the sizes before and after the transforms.
-const KNOWN: [&str; 7] =
-    ["sample_idx", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction"];
+const KNOWN: [&str; 8] = [
+    "sample_idx",
+    "img_path",
+    "ori_shape",
+    "img_shape",
+    "scale_factor",
+    "flip",
+    "flip_direction",
+    "gt_label_difficult",
+];
 
 impl Transform for PackInputs {
     fn apply(&self, sample: Sample, _: &mut ChaCha8Rng) -> Result<Sample> {
