@@ -53,6 +53,8 @@ param_scheduler = dict(
 
 train_cfg = dict(by_epoch=True, max_epochs=8, val_interval=8)
 
+default_hooks = dict(logger=dict(interval=50), checkpoint=dict(max_keep_ckpts=3))
+
 recipe = dict(steps=[
     dict(
         type='Train',

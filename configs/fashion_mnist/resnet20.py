@@ -36,3 +36,6 @@ param_scheduler = dict(
 train_cfg = dict(by_epoch=True, max_epochs=12, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
+
+default_hooks = dict(logger=dict(interval=50), checkpoint=dict(max_keep_ckpts=3))
+randomness = dict(seed=0, deterministic=True)

@@ -51,7 +51,7 @@ def packed(out, state):
     """One array for each kind of number instead of one for each parameter: what a parameter has comes in the order of
     the state dict."""
     names = [name for name, _ in state]
-    learned = [name for name in names if name.rsplit(".", 1)[-1] in ("weight", "bias")]
+    learned = resnet.learned(names)
     kept = {key: out[key] for key in ("eval.logits", "train.logits", "train.loss")}
     after = [out[f"after.{name}"] for name in names if f"after.{name}" in out]
     if after:

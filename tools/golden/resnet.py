@@ -49,14 +49,19 @@ VARIANTS = {
 }
 
 
+def learned(names):
+    """Those of a state dict's names that are parameters and no buffers."""
+    buffers = ("running_mean", "running_var", "num_batches_tracked")
+    return [name for name in names if name.rsplit(".", 1)[-1] not in buffers]
+
+
 def build(config, dtype):
     """The model with the formula's numbers in every parameter and buffer."""
     model = build_classifier(config)
     state = {name: torch.from_numpy(formula.parameter(name, tuple(value.shape)))
              for name, value in model.state_dict().items()}
     model.load_state_dict(state, strict=True)
-    order = [name for name in state if name.rsplit(".", 1)[-1] in ("weight", "bias")]
-    assert order == [name for name, _ in model.named_parameters()]
+    assert learned(state) == [name for name, _ in model.named_parameters()]
     return model.to(dtype)
 
 
@@ -77,7 +82,7 @@ def run(config, shape, dtype, full=FULL, samples=SAMPLES):
     images = torch.from_numpy(formula.image(shape)).to(dtype)
     labels = formula.labels("label", shape[0], CLASSES)
     logits = []
-    model.head.fc.register_forward_hook(lambda module, inputs, output: logits.append(output.detach()))
+    model.head.register_forward_hook(lambda module, inputs, output: logits.append(output.detach()))
 
     out = {}
     with torch.no_grad():

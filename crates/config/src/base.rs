@@ -56,17 +56,19 @@ pub(crate) fn locate(name: &str, dir: &Path, search_path: &[PathBuf]) -> Result<
     };
     match candidates.iter().find(|candidate| candidate.is_file()) {
         Some(path) => Ok(Base { path: tidy(path), scope }),
-        None => Err(not_found(name, &candidates)),
+        None => Err(not_found(name, scope.as_deref(), &candidates)),
     }
 }
 
-fn not_found(name: &str, candidates: &[PathBuf]) -> Error {
+fn not_found(name: &str, scope: Option<&str>, candidates: &[PathBuf]) -> Error {
     let error = Error::new(format!("there is no base file {name:?}"));
-    if candidates.is_empty() {
-        return error.with_help("bases of other projects need a search path, and it is empty");
-    }
     let places: Vec<_> = candidates.iter().map(|path| tidy(path).display().to_string()).collect();
-    let looked = format!("looked for {}", places.join(", "));
+    let mut looked = format!("looked for {}", places.join(", "));
+    if let Some(project) = scope {
+        let place = format!("a folder that holds `{project}`, such as Python's site-packages");
+        let advice = format!("add {place}, to the search path: --config-path or OCCAM_CONFIG_PATH");
+        looked = if places.is_empty() { advice } else { format!("{looked}; {advice}") };
+    }
     error.with_help(match candidates.iter().find_map(|path| neighbour(path)) {
         Some(meant) => format!("did you mean {meant:?}? {looked}"),
         None => looked,

@@ -1,6 +1,7 @@
 //! Loading a config file with everything it builds on.
 
 use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,18 +12,22 @@ use ruff_python_parser::Parsed;
 use ruff_text_size::Ranged;
 
 use crate::eval::{self, BASE, Budget};
-use crate::template::{self, Filled};
-use crate::{Dict, Error, SourceFile, Span, Value, apply_options, base, merge, nesting, options};
+use crate::template::{self, Filled, Stand};
+use crate::{Dict, Error, SourceFile, Span, Value};
+use crate::{apply_options, base, json, merge, nesting, options, placeholder, yaml};
 
 /// Keys that mmengine keeps for itself.
 const RESERVED: [&str; 4] = ["filename", "text", "pretty_text", "env_variables"];
+
+/// What the name of a config file ends in, behind the dot.
+pub const FORMATS: [&str; 4] = ["py", "json", "yaml", "yml"];
 
 /// The key by which a config says that another has taken its place; it is no part of the config.
 const DEPRECATION: &str = "_deprecation_";
 
 /// Bounds on what loading one config may cost, whoever wrote it.
 ///
-/// The defaults are some hundred times what real configs take.
+/// The defaults are about a hundred times what the largest real configs take.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Largest file, in bytes.
@@ -39,7 +44,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { file_bytes: 4 << 20, files: 1000, steps: 2_000_000, depth: 64, text_bytes: 1 << 20 }
+        Self { file_bytes: 4 << 20, files: 1000, steps: 1_000_000, depth: 64, text_bytes: 1 << 20 }
     }
 }
 
@@ -74,7 +79,7 @@ impl Loader {
         self
     }
 
-    /// Loads a `.py` or `.json` config and merges it into its bases. The value is a dict.
+    /// Loads a `.py`, `.json`, `.yaml` or `.yml` config and merges it into its bases. The value is a dict.
     ///
     /// # Errors
     /// The file or a base cannot be read, does not parse, uses what configs cannot have, fails to
@@ -116,6 +121,31 @@ impl Loader {
             budget: Budget::new(self.limits.clone()),
             chain: Vec::new(),
             presets: IndexMap::new(),
+        }
+    }
+}
+
+/// The languages of config files, by the extension of their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Python,
+    Json,
+    Yaml,
+}
+
+impl Format {
+    fn of(path: &Path) -> Result<Self, Error> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("py") => Ok(Self::Python),
+            Some("json") => Ok(Self::Json),
+            Some("yaml" | "yml") => Ok(Self::Yaml),
+            _ => {
+                let path = path.display();
+                Err(Error::new(format!(
+                    "`{path}` is no config: its name ends in none of {}",
+                    FORMATS.join(", ")
+                )))
+            }
         }
     }
 }
@@ -182,31 +212,28 @@ impl Session<'_> {
         self.budget.charge_file()?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let Filled { text, bases, without_default } = template::fill(text, &absolute);
+        let format = Format::of(path)?;
+        let stand = if format == Format::Python { Stand::Expression } else { Stand::Text };
+        let Filled { text, bases, without_default } = template::fill(text, &absolute, stand);
         let file = Arc::new(SourceFile::new(path, text));
         if let Some((offset, name)) = without_default {
             let message = format!("`{name}` has no default here, and the environment is not read");
             return Err(Error::new(message).with_span(Some(Span::new(&file, offset, 0))));
         }
         self.budget.charge(file.text().len() / 64)?;
-        let mut dict = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("py") => {
+        let mut dict = match format {
+            Format::Python => {
                 let module = parse(&file)?;
                 check_templates(&file, &module, &bases)?;
                 self.evaluate_python(&file, module.suite())?
             }
-            Some("json") => {
-                if let Some(place) = bases.first() {
-                    let span = Span::new(&file, place.start, place.len());
-                    return Err(
-                        Error::new("`{{ _base_.x }}` works in `.py` configs only").with_span(Some(span))
-                    );
-                }
-                self.evaluate_json(&file)?
+            Format::Json => {
+                let data = json::parse(&file, &self.budget)?;
+                self.evaluate_data(&file, data, &bases)?
             }
-            _ => {
-                let path = path.display();
-                return Err(Error::new(format!("`{path}` is neither a `.py` nor a `.json` config")));
+            Format::Yaml => {
+                let data = yaml::parse(&file, &self.budget)?;
+                self.evaluate_data(&file, data, &bases)?
             }
         };
         dict.retain(|key, _| !key.as_str().is_some_and(|key| key.starts_with("__")));
@@ -226,21 +253,29 @@ impl Session<'_> {
         merge::merge(outcome.own, outcome.base)
     }
 
-    fn evaluate_json(&mut self, file: &Arc<SourceFile>) -> Result<Dict, Error> {
-        let json: serde_json::Value = serde_json::from_str(file.text()).map_err(|error| {
-            let span = json_place(file, &error);
-            Error::other(error).with_span(Some(span))
-        })?;
-        let mut value = Value::from_json(&json);
+    /// Merges what a file without expressions holds into its bases; `{{ _base_.x }}` stood at `places`.
+    fn evaluate_data(
+        &mut self,
+        file: &Arc<SourceFile>,
+        mut value: Value,
+        places: &[Range<usize>],
+    ) -> Result<Dict, Error> {
+        let found = value.kind.python_name();
         let Some(own) = value.as_dict_mut() else {
-            let path = file.path().display();
-            return Err(Error::new(format!("`{path}` does not hold an object")));
+            return Err(Error::new(format!("a config is a mapping of keys to values, found {found}"))
+                .with_span(Some(Span::new(file, 0, 0))));
         };
         let bases = match own.remove(BASE) {
             Some(names) => self.load_bases(file, &names)?,
             None => Dict::new(),
         };
         own.remove(DEPRECATION);
+        placeholder::substitute(own, file, places, &bases, &self.budget)?;
+        for (name, preset) in &self.presets {
+            if let Some(value) = own.get_mut(name) {
+                *value = preset.clone();
+            }
+        }
         merge::merge(std::mem::take(own), bases)
     }
 
@@ -299,6 +334,11 @@ fn parse(file: &Arc<SourceFile>) -> Result<Parsed<ModModule>, Error> {
     nesting::check(file)?;
     ruff_python_parser::parse_module(file.text()).map_err(|error| {
         let (start, len) = (error.range().start().to_usize(), error.range().len().to_usize());
+        if start >= file.text().trim_end().len()
+            && let Some(error) = nesting::open_at_end(file)
+        {
+            return error;
+        }
         Error::new(format!("syntax error: {}", error.error)).with_span(Some(Span::new(file, start, len)))
     })
 }
@@ -308,7 +348,7 @@ fn parse(file: &Arc<SourceFile>) -> Result<Parsed<ModModule>, Error> {
 fn check_templates(
     file: &Arc<SourceFile>,
     module: &Parsed<ModModule>,
-    templates: &[std::ops::Range<usize>],
+    templates: &[Range<usize>],
 ) -> Result<(), Error> {
     let tokens = module.tokens();
     for place in templates {
@@ -329,11 +369,4 @@ fn check_templates(
         }
     }
     Ok(())
-}
-
-/// serde_json counts lines from 1 and columns, in bytes, from 1; it says 0 where it knows none.
-fn json_place(file: &Arc<SourceFile>, error: &serde_json::Error) -> Span {
-    let before: usize =
-        file.text().split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-    Span::new(file, before + error.column().saturating_sub(1), 0)
 }

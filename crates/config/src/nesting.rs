@@ -22,26 +22,25 @@ const DEEPENING: [&str; 13] =
 /// At the place where it gets too deep; or, since then all that follows counts as nested, at a
 /// bracket that is never closed.
 pub(crate) fn check(file: &Arc<SourceFile>) -> Result<(), Error> {
-    let mut scan = Scan {
-        bytes: file.text().as_bytes(),
-        at: 0,
-        open: Vec::new(),
-        line: Level::default(),
-        depth: 0,
-        too_deep: None,
-    };
-    scan.run();
+    let scan = Scan::of(file);
     let Some(offset) = scan.too_deep else {
         return Ok(());
     };
     let error = match scan.open.first() {
-        Some(level) => {
-            Error::new("this bracket is never closed").with_span(Some(Span::new(file, level.offset, 1)))
-        }
+        Some(level) => never_closed(file, level),
         None => Error::new(format!("nested more than {MAX_NESTING} levels deep"))
             .with_span(Some(Span::new(file, offset, 1))),
     };
     Err(error)
+}
+
+/// The error of the innermost bracket that is open at the end of the text.
+pub(crate) fn open_at_end(file: &Arc<SourceFile>) -> Option<Error> {
+    Scan::of(file).open.last().map(|level| never_closed(file, level))
+}
+
+fn never_closed(file: &Arc<SourceFile>, level: &Level) -> Error {
+    Error::new("this bracket is never closed").with_span(Some(Span::new(file, level.offset, 1)))
 }
 
 /// What deepens the tree within one bracket.
@@ -66,7 +65,20 @@ struct Scan<'a> {
     too_deep: Option<usize>,
 }
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
+    fn of(file: &'a SourceFile) -> Self {
+        let mut scan = Scan {
+            bytes: file.text().as_bytes(),
+            at: 0,
+            open: Vec::new(),
+            line: Level::default(),
+            depth: 0,
+            too_deep: None,
+        };
+        scan.run();
+        scan
+    }
+
     fn run(&mut self) {
         self.indentation();
         while let Some(&byte) = self.bytes.get(self.at) {

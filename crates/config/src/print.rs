@@ -42,6 +42,11 @@ impl Value {
         printer.out
     }
 
+    /// The value as a config writes it, on one line.
+    pub fn to_line(&self) -> String {
+        flat(self, Style::Config)
+    }
+
     /// Python's `repr`.
     pub(crate) fn repr(&self) -> String {
         flat(self, Style::Repr)

@@ -95,6 +95,17 @@ impl Registry {
         self.tables.values().map(|table| (table.kind, table.names()))
     }
 
+    /// The kinds that have a component called `name`.
+    pub fn kinds_of(&self, name: &str) -> Vec<&'static str> {
+        let has = self.tables.values().filter(|table| table.builders.contains_key(name));
+        has.map(|table| table.kind).collect()
+    }
+
+    /// The name of any kind that is nearest to `name`.
+    pub fn suggest(&self, name: &str) -> Option<&'static str> {
+        suggest(name, self.tables.values().flat_map(|table| table.builders.keys().copied()))
+    }
+
     fn table<T: ?Sized + 'static>(&self) -> Result<&Table, Error> {
         self.tables.get(&TypeId::of::<T>()).ok_or_else(|| {
             let name = std::any::type_name::<T>();
@@ -178,6 +189,9 @@ mod tests {
         assert_eq!(registry.names::<dyn Backbone>(), ["ResNet", "VGG"]);
         let kinds: Vec<_> = registry.kinds().collect();
         assert_eq!(kinds, [("backbone", vec!["ResNet", "VGG"])]);
+        assert_eq!(registry.kinds_of("VGG"), ["backbone"]);
+        assert!(registry.kinds_of("Swin").is_empty());
+        assert_eq!(registry.suggest("ResNte"), Some("ResNet"));
     }
 
     #[test]

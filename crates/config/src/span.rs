@@ -60,6 +60,16 @@ impl SourceFile {
         (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column + 1).unwrap_or(u32::MAX))
     }
 
+    /// The byte at which the character number `count` begins, from 0.
+    pub(crate) fn offset_of_char(&self, count: usize) -> usize {
+        let chunk = self.char_counts.partition_point(|&before| before <= count).saturating_sub(1);
+        let Some(before) = self.char_counts.get(chunk) else { return 0 };
+        let start = chunk * STRIDE;
+        let bytes = self.text.as_bytes().get(start..).unwrap_or_default();
+        let mut begins = bytes.iter().enumerate().filter(|(_, byte)| *byte & 0xC0 != 0x80);
+        begins.nth(count - before).map_or(self.text.len(), |(at, _)| start + at)
+    }
+
     /// How many characters begin before the byte at `offset`.
     fn chars_before(&self, offset: usize) -> usize {
         let chunk = offset / STRIDE;
@@ -131,6 +141,7 @@ mod tests {
         for (at, (offset, _)) in text.char_indices().skip(1).enumerate() {
             let span = Span::new(&file, offset, 1);
             assert_eq!((span.line, span.column as usize), (2, at + 1));
+            assert_eq!(file.offset_of_char(at + 1), offset);
         }
     }
 }

@@ -9,11 +9,19 @@ const MAX_LEN: usize = 1024;
 /// A config's text with its templates filled in.
 pub(crate) struct Filled {
     pub(crate) text: String,
-    /// Where `{{ _base_.x }}` stood. It is replaced by the expression `_base_.x`, which means
-    /// nothing inside a string.
+    /// Where `{{ _base_.x }}` stood.
     pub(crate) bases: Vec<Range<usize>>,
     /// The first `{{ $NAME: }}` that has no default, and the name.
     pub(crate) without_default: Option<(usize, String)>,
+}
+
+/// What takes the place of `{{ _base_.x }}`, as long as itself, so that what follows keeps its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stand {
+    /// The expression `(_base_.x)`, which means nothing inside a string.
+    Expression,
+    /// The string `"_base_.x"`, for files that have no expressions.
+    Text,
 }
 
 /// Fills in the templates of the file at `path`, which should be absolute.
@@ -25,17 +33,17 @@ pub(crate) struct Filled {
 /// | `{{ fileBasenameNoExtension }}` | its name without extension |
 /// | `{{ fileExtname }}` | its extension with the dot |
 /// | `{{ $NAME:default }}` | `default`: the environment is never read |
-/// | `{{ _base_.a.b }}` | the expression `_base_.a.b` |
+/// | `{{ _base_.a.b }}` | what `stand` says |
 ///
 /// Other text between double braces stays as it is.
-pub(crate) fn fill(text: &str, path: &Path) -> Filled {
+pub(crate) fn fill(text: &str, path: &Path, stand: Stand) -> Filled {
     let mut filled =
         Filled { text: String::with_capacity(text.len()), bases: Vec::new(), without_default: None };
     let mut rest = text;
     while let Some(start) = rest.find("{{") {
         let (before, template) = rest.split_at(start);
         filled.text.push_str(before);
-        rest = match replace(&mut filled, template, path) {
+        rest = match replace(&mut filled, template, path, stand) {
             Some(after) => after,
             None => {
                 filled.text.push('{');
@@ -48,18 +56,21 @@ pub(crate) fn fill(text: &str, path: &Path) -> Filled {
 }
 
 /// Fills in the template that `text` begins with, and returns the text after it.
-fn replace<'t>(filled: &mut Filled, text: &'t str, path: &Path) -> Option<&'t str> {
+fn replace<'t>(filled: &mut Filled, text: &'t str, path: &Path, stand: Stand) -> Option<&'t str> {
     let text = text.strip_prefix("{{")?;
     let window = text.get(..text.floor_char_boundary(MAX_LEN))?;
     let (inner, _) = window.split_once("}}")?;
     let after = text.get(inner.len() + 2..)?;
     let name = inner.trim();
     if name.strip_prefix("_base_.").is_some_and(|path| path.chars().all(is_path)) {
-        // As long as the template, so that what follows keeps its column.
         let start = filled.text.len();
-        filled.text.push_str(" (");
+        let (open, close) = match stand {
+            Stand::Expression => (" (", ") "),
+            Stand::Text => (" \"", "\" "),
+        };
+        filled.text.push_str(open);
         filled.text.push_str(inner);
-        filled.text.push_str(") ");
+        filled.text.push_str(close);
         filled.bases.push(start..filled.text.len());
         return Some(after);
     }
@@ -122,13 +133,14 @@ mod tests {
             ("{{ other }} {{", "{{ other }} {{"),
             ("{{{fileBasename}}}", "{kd.py}"),
         ] {
-            assert_eq!(fill(text, Path::new("/w/configs/kd.py")).text, expected);
+            assert_eq!(fill(text, Path::new("/w/configs/kd.py"), Stand::Expression).text, expected);
         }
+        assert_eq!(fill("a: {{ _base_.x }}", Path::new("a.yaml"), Stand::Text).text, "a:  \" _base_.x \" ");
     }
 
     #[test]
     fn remembers_what_cannot_stand_everywhere() {
-        let filled = fill("a = {{_base_.x}}\nb = {{$HOME:}}", Path::new("a.py"));
+        let filled = fill("a = {{_base_.x}}\nb = {{$HOME:}}", Path::new("a.py"), Stand::Expression);
         assert_eq!(filled.bases.first(), Some(&(4..16)));
         assert_eq!(filled.without_default, Some((21, "HOME".to_owned())));
     }

@@ -189,6 +189,20 @@ impl Value {
         crate::merge::merge_value(&Key::from("config"), changes.clone(), self)
     }
 
+    /// What copying the value costs, in the budget's units, and how many levels it has.
+    pub(crate) fn measure(&self) -> (usize, usize) {
+        let inside = |values: &mut dyn Iterator<Item = &Value>| {
+            values.map(Self::measure).fold((1, 0), |(weight, height), (w, h)| (weight + w, height.max(h)))
+        };
+        let (weight, height) = match &self.kind {
+            Kind::Str(text) => (1 + text.len() / 16, 0),
+            Kind::List(items) | Kind::Tuple(items) => inside(&mut items.iter()),
+            Kind::Dict(dict) => inside(&mut dict.values()),
+            _ => (1, 0),
+        };
+        (weight, height + 1)
+    }
+
     /// The slot called `segment`, made if a dict lacks it. `seen` is the path so far, for errors.
     fn entry(&mut self, segment: &str, seen: &str) -> Result<&mut Value, Error> {
         let span = self.span.clone();

@@ -1,4 +1,5 @@
 //! What single config files evaluate to.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use occam_config::{Error, Limits, Loader, Value};
 
@@ -123,6 +124,28 @@ fn functions_are_python_s() {
 }
 
 #[test]
+fn formats_are_python_s() {
+    check(&[
+        ("'{}-{}'.format(1, 'a')", "'1-a'"),
+        ("'{1}{0}{1}'.format('a', 2)", "'2a2'"),
+        ("'{x:.2f} {{}}'.format(x=1)", "'1.00 {}'"),
+        ("'{!r}'.format('a')", "\"'a'\""),
+        ("f'{7:03d}|{-7:04}|{7:+d}|{7:>4}|{7:<4}|{7:^4}|{7:*^5}'", "'007|-007|+7|   7|7   | 7  |**7**'"),
+        ("f'{255:x} {255:#X} {5:b} {8:o} {True:d}'", "'ff 0XFF 101 10 1'"),
+        ("f'{1234567:,} {1234567.5:,.1f} {65535:_x}'", "'1,234,567 1,234,567.5 ffff'"),
+        ("f'{0.000123:.2e} {1500:.0e} {1e10:E}'", "'1.23e-04 2e+03 1.000000E+10'"),
+        ("f'{0.0001:g} {0.00001:g} {123456789:g} {1.50:g} {100:g}'", "'0.0001 1e-05 1.23457e+08 1.5 100'"),
+        ("f'{0.256:.1%} {2.5:.0f} {3.5:.0f} {-0.0:.1f}'", "'25.6% 2 4 -0.0'"),
+        (
+            "f'{\"abc\":>5}{\"abc\":.2}{\"a\":-<3}{1.5:8}|{1.5:<8}|{-1.5:=8}'",
+            "'  abcaba--     1.5|1.5     |-    1.5'",
+        ),
+        ("f'{[1]!r} {\"a\"!r:>5} {1e-5}'", "\"[1]   'a' 1e-05\""),
+        ("f'{float(\"inf\"):.1f} {float(\"nan\"):5}'", "'inf   nan'"),
+    ]);
+}
+
+#[test]
 fn methods_and_subscripts_are_python_s() {
     check(&[
         ("[1, 2, 3, 4][:-2]", "[1, 2]"),
@@ -200,15 +223,25 @@ pass
 fn explains_what_it_cannot_evaluate() {
     let texts = [
         "x = (1",
-        "import os",
-        "from a import b",
+        "import os\nx = os.environ['HOME']",
+        "import os.path as osp\nx = osp.join('a', 'b')",
+        "from a import b\nx = b(1)",
+        "from a import b\nx = dict(type=b)",
+        "from a import *",
+        "from .base import model",
+        "import copy\nx = copy.x(1)",
         "for i in []:\n    pass",
         "def f():\n    pass",
         "x = lambda: 1",
         "x = {1, 2}",
-        "x = f'{1:02d}'",
+        "x = f'{1:0.2d}'",
+        "x = f'{1:{2}}'",
+        "x = f'{1=}'",
+        "x = f'{1:q}'",
         "x = '%d' % 3",
-        "x = '{}'.format(3)",
+        "x = '{}'.format()",
+        "x = '{'.format(1)",
+        "x = '{a.b}'.format(a=1)",
         "x = y",
         "lr = 1\nx = [l, lrr]",
         "x = open('f')",
@@ -267,11 +300,17 @@ fn work_is_bounded() {
         "x = 'a' * 10**12".to_owned(),
         "x = list(range(10**15))".to_owned(),
         "x = 10 ** 10**10".to_owned(),
+        "x = f'{1:999999999999d}'".to_owned(),
+        "x = '{:.999999999f}'.format(1.0)".to_owned(),
+        format!("x = {}", "'{0}{0}'.format(".repeat(60) + "'a'" + &")".repeat(60)),
         "x = 1 << 10**10".to_owned(),
         "x = [[] for a in range(10**4) for b in range(10**4)]".to_owned(),
         format!("a = [0]\n{}", "a = [a] * 10\n".repeat(20)),
         format!("a = [0]\n{}b = a == a[:]", "a = [a[:], a[:]]\n".repeat(60)),
         format!("a = 'a'\n{}", "a = a + a\n".repeat(60)),
+        format!("a = [0]\n{}", "a = a + a\n".repeat(60)),
+        format!("a = [0]\n{}", "a += a\n".repeat(60)),
+        format!("a = dict(x=0)\n{}", "a = dict(x=a, y=a)\n".repeat(60)),
         format!("a = 'aaaa'\n{}", "a = a.replace('a', a)\n".repeat(20)),
         format!("a = []\n{}", "a = [a]\n".repeat(100_000)),
         nested("(", ")"),
@@ -293,6 +332,27 @@ fn work_is_bounded() {
     }
 }
 
+/// Files that build on others must not multiply, nor form a chain without end.
+#[test]
+fn files_are_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: String, text: String| std::fs::write(dir.path().join(name), text).unwrap();
+    write("two_0.py".into(), String::new());
+    write("one_0.py".into(), "x = 1\n".into());
+    for n in 1..100 {
+        write(format!("two_{n}.py"), format!("_base_ = ['two_{0}.py', './two_{0}.py']\n", n - 1));
+        write(format!("one_{n}.py"), format!("_base_ = 'one_{}.py'\n", n - 1));
+    }
+    let load = |name: &str| Loader::new().load(&dir.path().join(name));
+    load("one_60.py").expect("is short enough");
+    assert!(load("one_99.py").unwrap_err().message().contains("the chain of bases has more than 64 links"));
+    assert!(load("two_30.py").unwrap_err().message().contains("more than 1000 base files"));
+    std::fs::write(dir.path().join("latin.py"), b"x = '\xe4'\n").unwrap();
+    assert!(load("latin.py").unwrap_err().message().contains("is not UTF-8"));
+    assert!(load("x.txt").unwrap_err().message().contains("cannot read"));
+    assert!(load(".").unwrap_err().message().contains("cannot read"));
+}
+
 /// Large but honest files must not take quadratic time; nor must nonsense.
 #[test]
 fn time_grows_with_the_size_of_the_file_only() {
@@ -312,6 +372,42 @@ fn time_grows_with_the_size_of_the_file_only() {
         let _ = Loader::new().load_str("a.py", &text);
     }
     assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+}
+
+#[test]
+fn time_of_data_files_grows_with_their_size_only() {
+    let size = 1 << 20;
+    let texts = [
+        ("flow", "[".repeat(size)),
+        ("flow maps", "{a: ".repeat(size / 4)),
+        ("sequences", "- ".repeat(size / 2)),
+        ("keys", "? ".repeat(size / 2)),
+        ("colons", "a: ".repeat(size / 3)),
+        ("items", "- a\n".repeat(size / 4)),
+        ("anchors", (0..size / 16).map(|n| format!("- &a{n} x\n")).collect()),
+        ("unknown aliases", "*a ".repeat(size / 3)),
+        ("word", format!("a: {}", "x".repeat(size))),
+        ("words", format!("a: {}", "x ".repeat(size / 2))),
+        ("lines", format!("a:\n{}", "  x\n".repeat(size / 4))),
+        ("quoted", format!("a: '{}'", "''".repeat(size / 2))),
+        ("escapes", format!("a: \"{}\"", "\\n".repeat(size / 2))),
+        ("block", format!("a: |\n{}", "  x\n".repeat(size / 4))),
+        ("blank", "\n".repeat(size)),
+        ("indent", " ".repeat(size)),
+        ("comments", "#\n".repeat(size / 2)),
+        ("tags", "!a ".repeat(size / 3)),
+        ("wide", format!("a: [{}]", "{b: c}, ".repeat(size / 8))),
+        ("one line", format!("{{{}}}", "\"k\": [\"ü\"], ".repeat(size / 14))),
+        ("templates", format!("a: [{}]", "{{ _base_.x }}, ".repeat(size / 16))),
+        ("documents", "--- a\n".repeat(size / 6)),
+    ];
+    for (what, text) in texts {
+        for name in ["a.yaml", "a.json"] {
+            let start = std::time::Instant::now();
+            let _ = Loader::new().load_str(name, &text);
+            assert!(start.elapsed().as_secs() < 20, "{what} as {name}: {:?}", start.elapsed());
+        }
+    }
 }
 
 #[test]

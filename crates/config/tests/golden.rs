@@ -1,16 +1,46 @@
-//! What whole configs with their bases evaluate to, against mmengine: `tests/golden/golden.py`.
+//! What whole configs with their bases evaluate to, against mmengine: `tools/golden/config.py`.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use occam_config::{Error, Loader, Value};
+use occam_config::{Error, Key, Kind, Loader, Value};
+use serde_json::json;
 
 fn configs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/configs")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/config").canonicalize().expect("is there")
+}
+
+/// All configs, sorted, with their names.
+fn all() -> Vec<(PathBuf, String)> {
+    let mut paths: Vec<_> = fs::read_dir(configs())
+        .expect("there are configs")
+        .map(|entry| entry.expect("is readable").path())
+        .filter(|path| path.is_file())
+        .map(|path| (path.clone(), path.file_name().unwrap().to_str().unwrap().to_owned()))
+        .collect();
+    paths.sort();
+    paths
 }
 
 fn load(path: &Path) -> Result<Value, Error> {
     Loader::new().with_search_path([configs().join("packages")]).load(path)
+}
+
+/// As the goldens are written: a tuple is `{"()": [items]}`, an integer key `int:0`.
+fn exact_json(value: &Value) -> serde_json::Value {
+    match &value.kind {
+        Kind::List(items) => items.iter().map(exact_json).collect(),
+        Kind::Tuple(items) => json!({ "()": items.iter().map(exact_json).collect::<Vec<_>>() }),
+        Kind::Dict(dict) => dict
+            .iter()
+            .map(|(key, value)| match key {
+                Key::Str(text) => (text.clone(), exact_json(value)),
+                Key::Int(number) => (format!("int:{number}"), exact_json(value)),
+            })
+            .collect(),
+        _ => value.to_json(),
+    }
 }
 
 #[test]
@@ -21,7 +51,7 @@ fn agrees_with_mmengine() {
         let name = golden.file_stem().expect("has a name").to_owned();
         let config = load(&configs().join(&name)).unwrap_or_else(|error| panic!("{error:?}"));
         let expected = fs::read_to_string(&golden).expect("is readable");
-        let ours = serde_json::to_string_pretty(&config.to_json()).expect("is JSON");
+        let ours = serde_json::to_string_pretty(&exact_json(&config)).expect("is JSON");
         let expected: serde_json::Value = serde_json::from_str(&expected).expect("is JSON");
         // As text, so that the order of keys counts.
         let theirs = serde_json::to_string_pretty(&expected).expect("is JSON");
@@ -34,18 +64,11 @@ fn agrees_with_mmengine() {
 #[test]
 fn every_config_has_a_golden_or_fails() {
     let mut errors = Vec::new();
-    let mut paths: Vec<_> = fs::read_dir(configs())
-        .expect("there are configs")
-        .map(|entry| entry.expect("is readable").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "py"))
-        .collect();
-    paths.sort();
-    for path in paths {
-        let name = path.file_name().and_then(|name| name.to_str()).expect("has a name");
+    for (path, name) in all() {
         let golden = configs().join("golden").join(format!("{name}.json"));
         assert_ne!(golden.is_file(), name.starts_with("error_"), "{name}");
         if name.starts_with("error_") {
-            let error = load(&path).expect_err(name);
+            let error = load(&path).expect_err(&name);
             errors.push(format!("{error:?}").replace(&configs().display().to_string(), "CONFIGS"));
         }
     }
@@ -54,13 +77,10 @@ fn every_config_has_a_golden_or_fails() {
 
 #[test]
 fn printed_configs_read_back_equal() {
-    for entry in fs::read_dir(configs()).expect("there are configs") {
-        let path = entry.expect("is readable").path();
-        if path.extension().is_some_and(|extension| extension == "py")
-            && let Ok(config) = load(&path)
-        {
+    for (path, name) in all() {
+        if let Ok(config) = load(&path) {
             let again = Loader::new().load_str("b.py", &config.to_python()).expect("reads back");
-            assert_eq!(again, config, "{}", path.display());
+            assert_eq!(again, config, "{name}");
         }
     }
 }

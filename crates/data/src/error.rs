@@ -41,6 +41,26 @@ pub enum Error {
         /// What is wrong with its content.
         detail: String,
     },
+    /// An entry of an annotation file makes no sense.
+    #[error("{}:{line}: {detail}", path.display())]
+    Annotation {
+        /// The file.
+        path: PathBuf,
+        /// The line, or in a JSON file the entry, counted from 1.
+        line: usize,
+        /// What is wrong with it, and what to do.
+        detail: String,
+    },
+    /// A folder of a data set holds something else than the data set needs.
+    #[error("{dataset}: {}: {detail}", folder.display())]
+    Folder {
+        /// The data set's name.
+        dataset: &'static str,
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with it, and what to do.
+        detail: String,
+    },
     /// An argument of a component makes no sense.
     #[error("{component}: {detail}")]
     Argument {

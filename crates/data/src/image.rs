@@ -38,7 +38,18 @@ impl Image {
         Ok(Self { height, width, channels, pixels })
     }
 
-    /// Number of rows; at least 1, as all sizes.
+    /// An image that is still in its file: all sizes are 0. [`LoadImageFromFile`](crate::LoadImageFromFile) puts the
+    /// decoded one in its place.
+    pub fn unloaded() -> Self {
+        Self { height: 0, width: 0, channels: 0, pixels: vec![] }
+    }
+
+    /// Whether there are pixels.
+    pub fn is_loaded(&self) -> bool {
+        !self.pixels.is_empty()
+    }
+
+    /// Number of rows; at least 1, as all sizes, of an image that is loaded.
     pub fn height(&self) -> usize {
         self.height
     }
@@ -63,9 +74,46 @@ impl Image {
         &self.pixels
     }
 
+    /// The samples, to be changed in place.
+    pub fn pixels_mut(&mut self) -> &mut [u8] {
+        &mut self.pixels
+    }
+
     /// The rows, `width * channels` samples each.
     pub fn rows(&self) -> std::slice::ChunksExact<'_, u8> {
-        self.pixels.chunks_exact(self.width * self.channels)
+        self.pixels.chunks_exact((self.width * self.channels).max(1))
+    }
+
+    /// The rows, to be changed in place.
+    pub fn rows_mut(&mut self) -> std::slice::ChunksExactMut<'_, u8> {
+        self.pixels.chunks_exact_mut((self.width * self.channels).max(1))
+    }
+
+    /// The image with rows and columns exchanged.
+    #[must_use]
+    pub fn transposed(&self) -> Self {
+        let mut pixels = Vec::with_capacity(self.pixels.len());
+        for x in 0..self.width {
+            let at = x * self.channels;
+            for row in self.rows() {
+                pixels.extend_from_slice(row.get(at..at + self.channels).unwrap_or_default());
+            }
+        }
+        Self { height: self.width, width: self.height, channels: self.channels, pixels }
+    }
+
+    /// The part of `height` rows and `width` columns from row `top` and column `left` on, or as much of it as there
+    /// is; never less than one pixel of a loaded image.
+    #[must_use]
+    pub fn crop(&self, top: usize, left: usize, height: usize, width: usize) -> Self {
+        let (top, left) = (top.min(self.height.saturating_sub(1)), left.min(self.width.saturating_sub(1)));
+        let (height, width) = (height.max(1).min(self.height - top), width.max(1).min(self.width - left));
+        let columns = left * self.channels..(left + width) * self.channels;
+        let mut pixels = Vec::with_capacity(height * width * self.channels);
+        for row in self.rows().skip(top).take(height) {
+            pixels.extend_from_slice(row.get(columns.clone()).unwrap_or_default());
+        }
+        Self { height, width, channels: self.channels, pixels }
     }
 
     /// Row `y`; empty past the last one.
@@ -77,12 +125,13 @@ impl Image {
     pub fn flip(&mut self, direction: FlipDirection) {
         match direction {
             FlipDirection::Horizontal => {
-                for row in self.pixels.chunks_exact_mut(self.width * self.channels) {
-                    reverse_pixels(row, self.channels);
+                let channels = self.channels;
+                for row in self.rows_mut() {
+                    reverse_pixels(row, channels);
                 }
             }
             FlipDirection::Vertical => {
-                let stride = self.width * self.channels;
+                let stride = (self.width * self.channels).max(1);
                 let (upper, lower) = self.pixels.split_at_mut(self.height / 2 * stride);
                 for (a, b) in upper.chunks_exact_mut(stride).zip(lower.rchunks_exact_mut(stride)) {
                     a.swap_with_slice(b);
@@ -131,6 +180,17 @@ mod tests {
             flipped.flip(direction);
             assert_eq!(flipped, image());
         }
+    }
+
+    #[test]
+    fn crops_what_there_is() {
+        assert_eq!(image().crop(1, 1, 5, 5).pixels(), [11, 111, 21, 121]);
+        assert_eq!(image().crop(9, 9, 0, 0).pixels(), [21, 121]);
+        assert_eq!(image().crop(0, 0, 1, 1).shape(), [1, 1]);
+        assert_eq!(image().transposed().pixels(), [0, 100, 10, 110, 20, 120, 1, 101, 11, 111, 21, 121]);
+        let mut unloaded = Image::unloaded();
+        unloaded.flip(FlipDirection::Vertical);
+        assert_eq!(unloaded.crop(0, 0, 1, 1), Image::unloaded());
     }
 
     #[test]

@@ -28,19 +28,29 @@
 //! # Ok::<(), occam_data::Error>(())
 //! ```
 
+pub mod color;
 mod datasets;
+pub mod decode;
 mod error;
+#[cfg(test)]
+mod golden;
 mod image;
 mod loader;
 mod metrics;
 mod preprocess;
 mod register;
+pub mod resize;
 mod sample;
 mod samplers;
 pub mod streams;
 mod transforms;
+pub mod warp;
 
-pub use datasets::{Dataset, FASHION_MNIST, InMemory, Indices, MNIST, Metainfo, MnistConfig, MnistKind, idx};
+pub use datasets::{
+    AnnotatedConfig, CIFAR10, CIFAR100, CifarConfig, CifarKind, ClassNames, Concat, CustomConfig, CustomKind,
+    DataPrefix, Dataset, FASHION_MNIST, ImageFiles, InMemory, Indices, MNIST, Metainfo, MnistConfig,
+    MnistKind, Repeat, Selection, VocConfig, idx,
+};
 pub use error::{Error, Result};
 pub use image::{FlipDirection, Image};
 pub use loader::{Epoch, Loader, LoaderConfig, LoaderOptions};
@@ -51,6 +61,10 @@ pub use sample::{Batch, DataSample, Sample};
 pub use samplers::{DefaultSampler, InfiniteSampler, Sampler};
 pub use streams::Seed;
 pub use transforms::{
-    CenterCrop, Compose, OneOrMany, OneOrPair, PackInputs, PadValue, Padding, PaddingMode, RandomCrop,
-    RandomFlip, Transform,
+    Aspect, AutoContrast, Backend, Brightness, CenterCrop, ColorJitter, ColorTransform, Compose, Contrast,
+    Cutout, Deviation, Direction, Edge, EfficientNetCenterCrop, EfficientNetRandomCrop, Equalize, Factor,
+    Invert, Jitter, Lighting, LoadImageFromFile, Mode, Numbers, OneOrMany, OneOrPair, PackInputs, Pad,
+    PadVal, PadValue, Padding, PaddingMode, Posterize, RandAugment, RandomApply, RandomChoice, RandomCrop,
+    RandomErasing, RandomFlip, RandomGrayscale, RandomResizedCrop, Resize, ResizeEdge, Rotate, Sharpness,
+    Shear, Solarize, SolarizeAdd, Transform, Translate,
 };

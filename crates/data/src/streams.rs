@@ -85,6 +85,11 @@ pub trait Draw: Rng {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
+    /// Uniform from the lower to the upper bound, as `numpy.random.uniform` scales it.
+    fn uniform_in(&mut self, (low, high): (f64, f64)) -> f64 {
+        low + (high - low) * self.uniform_f64()
+    }
+
     /// Uniform in `0..n`, without bias (Lemire, 2019, arXiv:1805.10941); 0 for `n` of 0.
     fn below(&mut self, n: usize) -> usize {
         let n = n as u64;
@@ -122,6 +127,15 @@ pub trait Draw: Rng {
 }
 
 impl<R: Rng + ?Sized> Draw for R {}
+
+/// `n` numbers in `[0, 1)` by the formula of `tools/golden/README.md`, whose parts are those of stream keys.
+#[cfg(test)]
+pub(crate) fn formula(name: &str, n: usize) -> Vec<f64> {
+    let seed = fnv1a(name.as_bytes());
+    (1..=n as u64)
+        .map(|i| (finalize(seed.wrapping_add(i.wrapping_mul(GAMMA))) >> 40) as f64 / f64::from(1u32 << 24))
+        .collect()
+}
 
 #[cfg(test)]
 mod tests {

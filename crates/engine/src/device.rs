@@ -3,11 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(feature = "cuda")]
+use burn::backend::CubeDevice;
 use burn::backend::DispatchDevice;
 
 use crate::{Error, Result};
 
-/// A device, as `--device` names it: `cpu`, or `cuda` and `cuda:1` where the build has it.
+/// A device, as `--device` names it: `cpu`, or `cuda` and `cuda:1` where the build has it (the cargo feature `cuda`).
+///
+/// NVIDIA's driver is looked for when a device is named: a build with CUDA runs on machines without it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Device(DispatchDevice);
 
@@ -42,9 +46,31 @@ impl FromStr for Device {
     fn from_str(name: &str) -> Result<Self> {
         match name.parse()? {
             Name::Cpu => Ok(Self::cpu()),
-            Name::Cuda(_) => refuse(name, "this build has no CUDA support; build with `--features cuda`"),
+            Name::Cuda(index) => cuda(name, index),
         }
     }
+}
+
+/// The graphics card of that number; whether the machine has it is asked before anything is computed.
+#[cfg(feature = "cuda")]
+fn cuda(name: &str, index: usize) -> Result<Device> {
+    // The driver counts cards in 16 bits; what is beyond must not become another card.
+    let device = if index > usize::from(u16::MAX) { None } else { CubeDevice::cuda(index).ok() };
+    match device {
+        Some(device) => Ok(Device(DispatchDevice::Cube(device))),
+        None => match (0..=usize::from(u16::MAX)).take_while(|&i| CubeDevice::cuda(i).is_ok()).count() {
+            0 => refuse(
+                name,
+                "no graphics card with a driver of NVIDIA was found; use `cpu`, or install the driver",
+            ),
+            count => refuse(name, &format!("the machine's cards are `cuda:0` to `cuda:{}`", count - 1)),
+        },
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(name: &str, _: usize) -> Result<Device> {
+    refuse(name, "this build has no CUDA support; build with `--features cuda`")
 }
 
 /// What a device is called, whether or not this build has it.
@@ -81,7 +107,11 @@ fn refuse<T>(name: &str, message: &str) -> Result<T> {
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("cpu")
+        match &self.0 {
+            #[cfg(feature = "cuda")]
+            DispatchDevice::Cube(CubeDevice::Cuda(device)) => write!(f, "cuda:{}", device.index),
+            _ => f.write_str("cpu"),
+        }
     }
 }
 
@@ -104,5 +134,18 @@ mod tests {
             assert!(wrong.parse::<Name>().is_err(), "{wrong}");
         }
         assert_eq!("cpu".parse::<Device>().unwrap(), Device::cpu());
+        assert_eq!(Device::cpu().to_string(), "cpu");
+    }
+
+    /// With a card a device of its name, without one a refusal that says what to do; never a panic.
+    #[test]
+    fn a_card_is_there_or_refused() {
+        for name in ["cuda", "cuda:0", "cuda:999", "cuda:65536", "cuda:18446744073709551615"] {
+            match name.parse::<Device>() {
+                Ok(device) => assert!(device.to_string().starts_with("cuda:")),
+                Err(e) => assert!(e.to_string().contains(name), "{e}"),
+            }
+        }
+        assert!("cuda:65536".parse::<Device>().is_err());
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The only crate that names burn.
 
+mod autocast;
 mod device;
 mod error;
 mod eval;
@@ -12,6 +13,7 @@ mod params;
 pub mod schedule;
 mod tensor;
 
+pub use autocast::{Autocast, Precision};
 pub use device::Device;
 pub use error::{Error, Result};
 pub use executor::{Executor, Mode, Noise, Outputs, Request};

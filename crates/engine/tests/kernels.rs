@@ -96,19 +96,8 @@ proptest! {
             groups,
         };
         prop_assume!(h + pads[0] + pads[1] > dh * (kh - 1) && w + pads[2] + pads[3] > dw * (kw - 1));
-        // burn's f64 path refuses a gradient for asymmetric padding in some shapes; symmetric ones are compared there.
-        let symmetric = pads[0] == pads[1] && pads[2] == pads[3];
         let shapes = [vec![n, groups * cg, h, w], vec![groups * og, cg, kh, kw]];
-        if symmetric {
-            compare(&shapes, seed, 2e-5, |t| t[0].conv2d(&t[1], &conv))?;
-        } else {
-            let (x, w) = (noise(shapes[0].iter().product(), seed), noise(shapes[1].iter().product(), !seed));
-            let a = single(&shapes[0], &x).conv2d(&single(&shapes[1], &w), &conv).unwrap();
-            let b = double(&shapes[0], &x).conv2d(&double(&shapes[1], &w), &conv).unwrap();
-            for (p, q) in values(&a).iter().zip(values(&b)) {
-                prop_assert!((p - q).abs() < 1e-4, "{} and {}", p, q);
-            }
-        }
+        compare(&shapes, seed, 2e-5, |t| t[0].conv2d(&t[1], &conv))?;
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use occam_graph::ops::{
-    Activation, Binary, ChannelShuffle, Conv, Flatten, Linear, Pool, PoolKind, Slice, examples,
+    Activation, AdaptivePad, Binary, ChannelShuffle, Concat, Conv, ExpandBatch, Flatten, LayerNorm, Linear,
+    MatMul, Pool, PoolKind, Slice, Softmax, Transpose, Unflatten, examples,
 };
 use occam_graph::{Array, Bindings, Builder, Dim, Fact, Graph, Op, Role, Weights};
 use occam_io::onnx::{ExportOptions, ExternalData, export, write_model_with};
@@ -81,7 +82,32 @@ fn cases() -> Result<Vec<(String, Graph)>> {
     };
     add("names", names())?;
     add("mul", node(Binary::Mul, image(), &[("other", &[4, 1, 1])]))?;
-    add("relu6", node(Activation::Relu6, image(), &[]))?;
+    for (name, function) in activations() {
+        add(name, node(function, image(), &[]))?;
+    }
+    let pad = |kernel, stride, corner| AdaptivePad {
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        dilation: [1, 1],
+        corner,
+    };
+    add("same_3_2", node(pad(3, 2, false), image(), &[]))?;
+    for (kernel, stride) in [(3, 1), (3, 2), (5, 2), (7, 4), (1, 2)] {
+        add(&format!("same_{kernel}_{stride}_free"), node(pad(kernel, stride, false), free(), &[]))?;
+    }
+    add("corner_4_4", node(pad(4, 4, true), image(), &[]))?;
+    add("corner_4_4_free", node(pad(4, 4, true), free(), &[]))?;
+    add("tokens", tokens())?;
+    add("layer_norm_4d", node(LayerNorm { eps: 1e-6 }, image(), &[("weight", &[7]), ("bias", &[7])]))?;
+    let known = || symbolic(&["3", "4", "6", "7"]);
+    add("matmul", node(MatMul { transpose_b: false }, known(), &[("other", &[3, 4, 7, 5])]))?;
+    add("matmul_transposed", node(MatMul { transpose_b: true }, known(), &[("other", &[3, 4, 5, 7])]))?;
+    add("softmax_last", node(Softmax { axis: 3 }, free(), &[]))?;
+    add("transpose_free", node(Transpose { perm: vec![0, 3, 1, 2] }, free(), &[]))?;
+    add(
+        "unflatten_free",
+        node(Unflatten { axis: 1, sizes: vec![2, 2] }, symbolic(&["N", "4", "H", "7"]), &[]),
+    )?;
     add("shuffle_free", node(ChannelShuffle { groups: 2 }, free(), &[]))?;
     add("shuffle_2d", node(ChannelShuffle { groups: 3 }, symbolic(&["N", "12"]), &[]))?;
     add("slice_free", node(Slice { axis: 1, start: 2, end: 4 }, free(), &[]))?;
@@ -107,6 +133,33 @@ fn cases() -> Result<Vec<(String, Graph)>> {
         }
     }
     Ok(cases)
+}
+
+fn activations() -> [(&'static str, Activation); 11] {
+    [
+        ("relu6", Activation::Relu6),
+        ("leaky_relu", Activation::LeakyRelu { slope: 0.1 }),
+        ("elu", Activation::Elu { alpha: 0.7 }),
+        ("sigmoid", Activation::Sigmoid),
+        ("tanh", Activation::Tanh),
+        ("hard_sigmoid", Activation::HardSigmoid { bias: 3.0, divisor: 6.0, min: 0.0, max: 1.0 }),
+        ("hard_sigmoid_wide", Activation::HardSigmoid { bias: 1.0, divisor: 2.0, min: -0.5, max: 1.5 }),
+        ("hard_swish", Activation::HardSwish),
+        ("silu", Activation::Silu),
+        ("gelu", Activation::Gelu { tanh: false }),
+        ("gelu_tanh", Activation::Gelu { tanh: true }),
+    ]
+}
+
+/// A learned token before the others of every image.
+fn tokens() -> Result<Graph> {
+    let mut b = Builder::new();
+    let x = b.input("input", symbolic(&["N", "3", "4"]))?;
+    let token = b.param("token", &[1, 2, 4], Role::Weight)?;
+    let y = b.op("node", ExpandBatch, &[token, x])?;
+    let y = b.op("concat", Concat { axis: 1 }, &[y, x])?;
+    b.output("output", y)?;
+    Ok(b.finish()?)
 }
 
 /// Along one axis the last window is dropped, along the other it reaches beyond the padding.
@@ -142,7 +195,7 @@ fn write(folder: &Path, name: &str, graph: &Graph, opset: i64, external: Externa
     let input = graph.inputs().first().ok_or("the graph has no input")?;
     let bindings = Bindings::from([("N".into(), 3), ("H".into(), 6), ("W".into(), 7)]);
     let mut x = random.array(graph.value(*input)?.fact.eval_shape(&bindings)?)?;
-    if name == "relu6" {
+    if activations().iter().any(|(n, _)| *n == name) {
         x = Array::from_f32(x.shape(), x.as_f32()?.iter().map(|x| x * 9.0).collect())?;
     }
     weights.insert("input".into(), x);

@@ -48,10 +48,20 @@ def shuffle(x, groups):
     return torch.stack(x.chunk(groups, 1), 2).flatten(1, 2)
 
 
+def adaptive_pad(x, kernel, stride, dilation=(1, 1), corner=False):
+    pads = []
+    for size, k, s, d in reversed(list(zip(x.shape[2:], kernel, stride, dilation))):
+        total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
+        before = 0 if corner else total // 2
+        pads += [before, total - before]
+    return F.pad(x, pads)
+
+
 CASES = {
     "small_classifier": small_classifier,
     "names": names,
     "Activation": lambda x, w: x.relu(),
+    "AdaptivePad": lambda x, w: adaptive_pad(x, (3, 5), (2, 2), (2, 1)),
     "BatchNorm": batch_norm,
     "Binary": lambda x, w: x + w["other"],
     "ChannelShuffle": lambda x, w: shuffle(x, 2),
@@ -61,14 +71,37 @@ CASES = {
         F.pad(x, (2, 2, 1, 1)), w["weight"], w["bias"], stride=(2, 1), dilation=(1, 2), groups=2
     ),
     "Dropout": lambda x, w: x,
+    "ExpandBatch": lambda x, w: x.expand(len(w["like"]), -1, -1),
     "Flatten": lambda x, w: x.flatten(1),
     "GemPool": lambda x, w: x.clamp(min=1e-6).pow(w["p"]).mean((2, 3), keepdim=True).pow(1 / w["p"]),
     "GlobalAvgPool": lambda x, w: x.mean((2, 3), keepdim=True),
+    "LayerNorm": lambda x, w: F.layer_norm(x, x.shape[-1:], w["weight"], w["bias"], 1e-6),
     "Linear": lambda x, w: F.linear(x, w["weight"], w["bias"]),
+    "MatMul": lambda x, w: x @ w["other"].mT,
     "Pool": lambda x, w: F.max_pool2d(x, 3, 2, 1),
+    "Scale": lambda x, w: x / 4,
     "Slice": lambda x, w: x[:, 1:3],
     "Softmax": lambda x, w: x.softmax(1),
+    "Transpose": lambda x, w: x.permute(0, 2, 3, 1),
+    "Unflatten": lambda x, w: x.unflatten(1, (3, 4)),
     "relu6": lambda x, w: F.relu6(x),
+    "leaky_relu": lambda x, w: F.leaky_relu(x, 0.1),
+    "elu": lambda x, w: F.elu(x, 0.7),
+    "sigmoid": lambda x, w: x.sigmoid(),
+    "tanh": lambda x, w: x.tanh(),
+    "hard_sigmoid": lambda x, w: F.hardsigmoid(x),
+    "hard_sigmoid_wide": lambda x, w: ((x + 1) / 2).clamp(-0.5, 1.5),
+    "hard_swish": lambda x, w: F.hardswish(x),
+    "silu": lambda x, w: F.silu(x),
+    "gelu": lambda x, w: F.gelu(x),
+    "gelu_tanh": lambda x, w: F.gelu(x, approximate="tanh"),
+    "tokens": lambda x, w: torch.cat([w["token"].expand(len(x), -1, -1), x], 1),
+    "layer_norm_4d": lambda x, w: F.layer_norm(x, x.shape[-1:], w["weight"], w["bias"], 1e-6),
+    "matmul": lambda x, w: x @ w["other"],
+    "matmul_transposed": lambda x, w: x @ w["other"].mT,
+    "softmax_last": lambda x, w: x.softmax(-1),
+    "transpose_free": lambda x, w: x.permute(0, 3, 1, 2),
+    "unflatten_free": lambda x, w: x.unflatten(1, (2, 2)),
     "shuffle_free": lambda x, w: shuffle(x, 2),
     "shuffle_2d": lambda x, w: shuffle(x, 3),
     "slice_free": lambda x, w: x[:, 2:],
@@ -89,6 +122,9 @@ def reference(case):
     if match := re.fullmatch(r"pool_(\w+)_(\d)_(\d)_(\d)(_ceil)?(_free)?", case):
         kind, *sizes = match.groups()[:4]
         return lambda x, w: pool(x, kind, *map(int, sizes), ceil=match[5] is not None)
+    if match := re.fullmatch(r"(same|corner)_(\d)_(\d)(_free)?", case):
+        kernel, stride = int(match[2]), int(match[3])
+        return lambda x, w: adaptive_pad(x, [kernel] * 2, [stride] * 2, corner=match[1] == "corner")
     if match := re.fullmatch(r"uneven_(\w+)", case):
         return lambda x, w: pool(x, match[1], (2, 4), (4, 3), 1, ceil=True)
     return CASES[case.split("@")[0]]

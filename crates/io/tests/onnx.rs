@@ -82,7 +82,9 @@ fn every_family_is_exported() {
             assert_eq!(tensor.raw_data(), array.to_le_bytes());
             assert!(tensor.dims.iter().map(|&d| d as usize).eq(array.shape().iter().copied()));
         }
-        assert_eq!(shape(&proto.input[0])[0], "batch");
+        let first = &graph.value(graph.inputs()[0]).unwrap().fact.shape[0];
+        let wanted = first.known().map_or_else(|| "batch".to_owned(), |n| n.to_string());
+        assert_eq!(shape(&proto.input[0])[0], wanted, "{name}");
     }
 }
 
@@ -200,6 +202,19 @@ fn attributes_become_inputs_where_onnx_wants_them() {
     let (nodes, constants): (_, Vec<Vec<u8>>) = line(Activation::Relu6.into(), image(4.into()));
     assert_eq!(nodes, ["node: Clip(x, node.min, node.max) -> y"]);
     assert_eq!(constants, [0f32.to_le_bytes(), 6f32.to_le_bytes()]);
+
+    let (nodes, constants) = line(Activation::Gelu { tanh: false }.into(), image(4.into()));
+    assert_eq!(
+        nodes,
+        [
+            "node.quotient: Div(x, node.root) -> node.quotient",
+            "node.erf: Erf(node.quotient) -> node.erf",
+            "node.sum: Add(node.erf, node.one) -> node.sum",
+            "node.product: Mul(x, node.sum) -> node.product",
+            "node: Mul(node.product, node.half) -> y",
+        ]
+    );
+    assert_eq!(constants, [2f32.sqrt(), 1.0, 0.5].map(f32::to_le_bytes));
 
     let (nodes, constants) = line(Slice { axis: 1, start: 3, end: 6 }.into(), image(4.into()));
     assert_eq!(nodes, ["node: Slice(x, node.starts, node.ends, node.axes) -> y"]);

@@ -3,10 +3,9 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indexmap::IndexMap;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use miette::GraphicalReportHandler;
-use occam_train::reporter::{Progress, Reporter};
+use occam_train::reporter::{Log, Progress, Reporter};
 use serde_json::json;
 
 use crate::diagnostic::Failure;
@@ -30,6 +29,18 @@ pub fn report_error(error: &Failure, json: bool) {
     let mut stderr = std::io::stderr().lock();
     // Where even stderr is gone there is nobody to tell.
     let _ = write!(stderr, "Error: {}", text.trim_start_matches('\n'));
+}
+
+/// Tells that a command was stopped, in lines that can be copied.
+pub fn report_stop(stop: &Failure, json: bool) {
+    if json {
+        print_json(&stop.to_json());
+        return;
+    }
+    eprintln!("{stop}");
+    if let Some(help) = miette::Diagnostic::help(stop) {
+        eprintln!("{help}");
+    }
 }
 
 /// One line of JSON on standard output.
@@ -67,11 +78,6 @@ pub fn reporter(json: bool) -> Box<dyn Reporter> {
     }
 }
 
-fn figures(values: &IndexMap<String, f64>) -> String {
-    let number = |v: f64| if v != 0.0 && v.abs() < 1e-3 { format!("{v:.2e}") } else { format!("{v:.4}") };
-    values.iter().map(|(name, v)| format!("{name} {}", number(*v))).collect::<Vec<_>>().join("  ")
-}
-
 /// A progress bar with rate, time left and loss; logs go above it.
 struct Bars {
     bar: Option<ProgressBar>,
@@ -87,10 +93,16 @@ impl Bars {
     }
 }
 
+/// Time over which a rate is worth telling.
+const SETTLED: Duration = Duration::from_millis(300);
+
 /// Steps a second, to one decimal.
 fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
     // Text in memory cannot fail to be written.
-    let _ = write!(out, "{:.1}/s", state.per_sec());
+    let _ = match state.elapsed() < SETTLED {
+        true => write!(out, "-/s"),
+        false => write!(out, "{:.1}/s", state.per_sec()),
+    };
 }
 
 impl Reporter for Bars {
@@ -123,11 +135,8 @@ impl Reporter for Bars {
         }
     }
 
-    fn scalars(&mut self, stage: &str, at: &str, values: &IndexMap<String, f64>) {
-        // The bar tells what the training log does.
-        if stage != "train" {
-            self.print(&format!("{stage} ({at}): {}", figures(values)));
-        }
+    fn log(&mut self, log: &Log<'_>) {
+        self.print(log.line);
     }
 
     fn message(&mut self, text: &str) {
@@ -171,10 +180,10 @@ impl Reporter for Lines {
         self.stage.clear();
     }
 
-    fn scalars(&mut self, stage: &str, at: &str, values: &IndexMap<String, f64>) {
-        if stage != "train" {
-            eprintln!("{stage} ({at}): {}", figures(values));
-        }
+    fn log(&mut self, log: &Log<'_>) {
+        // A line of the log tells more than one of progress.
+        self.last = self.last.map(|_| Instant::now());
+        eprintln!("{}", log.line);
     }
 
     fn message(&mut self, text: &str) {
@@ -186,9 +195,11 @@ impl Reporter for Lines {
 struct Json;
 
 impl Reporter for Json {
-    fn scalars(&mut self, stage: &str, at: &str, values: &IndexMap<String, f64>) {
+    fn log(&mut self, log: &Log<'_>) {
+        let Log { stage, epoch, iter, values, .. } = log;
         // A listener that went away must not end a training.
-        let _ = try_print(&json!({ "event": stage, "at": at, "values": values }).to_string());
+        let _ =
+            try_print(&json!({ "event": stage, "epoch": epoch, "iter": iter, "values": values }).to_string());
     }
 
     fn message(&mut self, text: &str) {

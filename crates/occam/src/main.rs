@@ -3,6 +3,7 @@
 mod cli;
 mod console;
 mod diagnostic;
+mod interrupt;
 mod memory;
 mod table;
 
@@ -24,6 +25,10 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if interrupt::happened() {
+                console::report_stop(&error, json);
+                return ExitCode::from(interrupt::CODE);
+            }
             console::report_error(&error, json);
             ExitCode::from(2)
         }

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use occam_graph::{Array, Data, Graph, Weights};
 
 /// 64-bit FNV-1a.
-fn fnv1a(name: &str) -> u64 {
+pub fn fnv1a(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 
@@ -54,6 +54,7 @@ pub fn parameter(name: &str, shape: &[usize]) -> Array {
         }
         "weight" | "running_var" => fill(name, shape, 0.5, 1.5),
         "bias" | "running_mean" => fill(name, shape, -0.1, 0.1),
+        "cls_token" | "dist_token" | "pos_embed" => fill(name, shape, -0.5, 0.5),
         other => panic!("no range for parameters called `{other}`"),
     }
 }

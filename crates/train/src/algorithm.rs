@@ -188,7 +188,7 @@ pub fn scalars(losses: &Losses, context: &StepContext) -> Result<IndexMap<String
             if value.is_finite() {
                 Ok((name.clone(), value))
             } else {
-                Err(Error::Diverged { name: name.clone(), value, iter: context.iter + 1 })
+                Err(Error::Diverged { name: name.clone(), value, iter: context.iter + 1, kept: None })
             }
         })
         .collect()

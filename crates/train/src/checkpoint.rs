@@ -1,21 +1,33 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped.
 //!
-//! One safetensors file: weights under their state-dict names, the optimizer's tensors under
-//! `optimizer/<parameter>.<slot>`, and where the run stands as JSON in the metadata entry `occam`. Random streams are
-//! named by seed, purpose, epoch and iteration, so there is nothing of them to store.
+//! One safetensors file: weights under their state-dict names, further tensors under `<space>/<name>`, and where the run
+//! stands as JSON in the metadata entry `occam`. Random streams are named by seed, purpose, epoch and iteration, so there
+//! is nothing of them to store.
+//!
+//! | space | |
+//! |---|---|
+//! | `optimizer` | the optimizer's tensors, `<parameter>.<slot>` |
+//! | `accumulated` | gradients that wait for the next step |
+//! | `ema_state_dict` | the weights that are trained, where those under their own names are averages; see `EMAHook` |
 
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
-use occam_engine::Tensor;
 use occam_engine::schedule::Progress;
 use occam_graph::Weights;
 use serde::{Deserialize, Serialize};
 
 use crate::model::misfit;
+use crate::optim::GroupState;
 use crate::{Algorithm, Error, Result};
 
-const OPTIMIZER: &str = "optimizer/";
+/// Space of the optimizer's tensors.
+pub(crate) const OPTIMIZER: &str = "optimizer";
+/// Space of accumulated gradients.
+pub(crate) const ACCUMULATED: &str = "accumulated";
+
+/// What hooks remember, by keys of their own.
+pub type Info = serde_json::Map<String, serde_json::Value>;
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,52 +38,82 @@ pub struct Position {
     pub epoch: u64,
     /// Iterations finished.
     pub iter: u64,
+    /// Iterations finished when the last validation ended.
+    pub validated: Option<u64>,
     /// Seed of the run.
     pub seed: u64,
-    /// Bits of the learning rate of the next step: decimal text might round.
-    pub lr_bits: u64,
-    /// Where each schedule stands.
-    pub schedules: Vec<Progress>,
     /// Iterations of an epoch: another number means other data or another batch size.
     pub epoch_length: u64,
-    /// Name of the optimizer.
-    pub optimizer: String,
+    /// Name of the optimizer; none where its state was not saved.
+    pub optimizer: Option<String>,
+    /// What schedules have moved.
+    pub groups: Vec<GroupState>,
+    /// Where each schedule stands; none where that was not saved.
+    pub schedules: Option<Vec<Progress>>,
+    /// What hooks remember.
+    pub info: Info,
 }
 
 /// The current layout of [`Position`].
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
-/// Writes a checkpoint under its final name, once it is whole.
-///
-/// # Errors
-/// The device or the disk failed.
-pub fn save(
-    path: &Path,
-    algorithm: &dyn Algorithm,
-    optimizer: &IndexMap<String, Tensor>,
-    position: &Position,
-) -> Result<()> {
-    let mut all = Weights::new();
-    for (prefix, model) in algorithm.models() {
-        if !algorithm.is_frozen(prefix) {
-            for (name, array) in model.params.to_weights()? {
-                all.insert(format!("{prefix}{name}"), array);
+/// A checkpoint in the making.
+#[derive(Debug, Clone, Default)]
+pub struct Draft {
+    /// Weights by full name.
+    pub weights: Weights,
+    /// Further tensors by space and name.
+    pub spaces: IndexMap<String, Weights>,
+}
+
+impl Draft {
+    /// The weights of all models that are saved.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn of(algorithm: &dyn Algorithm) -> Result<Self> {
+        let mut weights = Weights::new();
+        for (prefix, model) in algorithm.models() {
+            if !algorithm.is_frozen(prefix) {
+                for (name, array) in model.params.to_weights()? {
+                    weights.insert(format!("{prefix}{name}"), array);
+                }
             }
         }
+        Ok(Self { weights, spaces: IndexMap::new() })
     }
-    for (key, tensor) in optimizer {
-        all.insert(format!("{OPTIMIZER}{key}"), tensor.to_array()?);
+
+    /// Adds a space from tensors.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn space(&mut self, name: &str, tensors: &IndexMap<String, occam_engine::Tensor>) -> Result<()> {
+        let arrays: Result<Weights> =
+            tensors.iter().map(|(key, tensor)| Ok((key.clone(), tensor.to_array()?))).collect();
+        self.spaces.insert(name.to_owned(), arrays?);
+        Ok(())
     }
-    let json = serde_json::to_string(position).map_err(|e| Error::Other(e.to_string()))?;
-    let metadata = IndexMap::from([("occam".to_owned(), json)]);
-    Ok(occam_io::safetensors::save(path, &all, &metadata)?)
+
+    /// Writes it under its final name, once it is whole.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn write(self, path: &Path, position: &Position) -> Result<()> {
+        let mut all = self.weights;
+        for (space, tensors) in self.spaces {
+            all.extend(tensors.into_iter().map(|(name, array)| (format!("{space}/{name}"), array)));
+        }
+        let json = serde_json::to_string(position).map_err(|e| Error::Other(e.to_string()))?;
+        let metadata = IndexMap::from([("occam".to_owned(), json)]);
+        Ok(occam_io::safetensors::save(path, &all, &metadata)?)
+    }
 }
 
 /// A checkpoint in memory.
 pub struct Checkpoint {
     path: PathBuf,
     weights: Weights,
-    optimizer: Weights,
+    spaces: IndexMap<String, Weights>,
     position: Option<Position>,
 }
 
@@ -82,31 +124,44 @@ impl Checkpoint {
     /// It is missing or damaged.
     pub fn load(path: &Path) -> Result<Self> {
         let (all, metadata) = occam_io::safetensors::load(path)?;
-        let (mut weights, mut optimizer) = (Weights::new(), Weights::new());
+        let (mut weights, mut spaces) = (Weights::new(), IndexMap::<String, Weights>::new());
         for (name, array) in all {
-            match name.strip_prefix(OPTIMIZER) {
-                Some(key) => optimizer.insert(key.to_owned(), array),
-                None => weights.insert(name, array),
-            };
+            match name.split_once('/') {
+                Some((space, key)) => {
+                    spaces.entry(space.to_owned()).or_default().insert(key.to_owned(), array);
+                }
+                None => {
+                    weights.insert(name, array);
+                }
+            }
         }
         let refuse = |message: String| Error::Checkpoint { path: path.into(), message };
+        #[derive(Deserialize)]
+        struct Layout {
+            format: u32,
+        }
         let position = match metadata.get("occam") {
             None => None,
             Some(text) => {
-                let position: Position = serde_json::from_str(text)
-                    .map_err(|e| refuse(format!("its position is damaged: {e}")))?;
-                if position.format != FORMAT {
-                    let message =
-                        format!("format {} is not known; this build reads {FORMAT}", position.format);
+                let damaged = |e: serde_json::Error| refuse(format!("its position is damaged: {e}"));
+                let Layout { format } = serde_json::from_str(text).map_err(damaged)?;
+                if format != FORMAT {
+                    let message = format!("format {format} is not known; this build reads {FORMAT}");
                     return Err(refuse(message));
                 }
-                Some(position)
+                Some(serde_json::from_str(text).map_err(damaged)?)
             }
         };
-        Ok(Self { path: path.into(), weights, optimizer, position })
+        Ok(Self { path: path.into(), weights, spaces, position })
     }
 
-    fn refuse(&self, message: impl Into<String>) -> Error {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// An error about it.
+    pub fn refuse(&self, message: impl Into<String>) -> Error {
         Error::Checkpoint { path: self.path.clone(), message: message.into() }
     }
 
@@ -120,12 +175,19 @@ impl Checkpoint {
         })
     }
 
-    /// The optimizer's tensors on a device.
-    ///
-    /// # Errors
-    /// The device failed.
-    pub fn optimizer(&self, device: &occam_engine::Device) -> Result<IndexMap<String, Tensor>> {
-        self.optimizer.iter().map(|(k, a)| Ok((k.clone(), Tensor::from_array(a, device)?))).collect()
+    /// Weights by full name.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// Further tensors of one space, by name.
+    pub fn space(&self, name: &str) -> Option<&Weights> {
+        self.spaces.get(name)
+    }
+
+    /// Names of the spaces that have tensors.
+    pub fn spaces(&self) -> impl Iterator<Item = &str> {
+        self.spaces.keys().map(String::as_str)
     }
 
     /// Gives every model of an algorithm its weights.

@@ -1,6 +1,6 @@
 //! What can go wrong while training.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a run could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +42,9 @@ pub enum Error {
     },
     /// The loss is no number any more.
     #[error(
-        "`{name}` is {value} at iteration {iter}: the training diverged; the checkpoints before it are kept; \
-         lower the learning rate, or clip gradients with `optim_wrapper.clip_grad`"
+        "`{name}` is {value} at iteration {iter}: the training diverged{kept}; \
+         lower the learning rate, or clip gradients with `optim_wrapper.clip_grad`",
+        kept = kept_text(kept.as_deref())
     )]
     Diverged {
         /// The loss term.
@@ -52,10 +53,33 @@ pub enum Error {
         value: f32,
         /// Iteration, counted from 1.
         iter: u64,
+        /// The last checkpoint before.
+        kept: Option<PathBuf>,
+    },
+    /// Somebody asked the run to stop.
+    #[error("stopped{saved}", saved = saved_text(*iter, saved.as_deref()))]
+    Interrupted {
+        /// Iterations done.
+        iter: u64,
+        /// The checkpoint from which it can go on, where it was training.
+        saved: Option<PathBuf>,
     },
     /// A step of a recipe or a component failed for a reason of its own.
     #[error("{0}")]
     Other(String),
+}
+
+fn saved_text(iter: u64, saved: Option<&Path>) -> String {
+    saved
+        .map(|path| format!(" after iteration {iter}; the run is saved in {}", path.display()))
+        .unwrap_or_default()
+}
+
+fn kept_text(kept: Option<&Path>) -> String {
+    match kept {
+        Some(path) => format!("; the last good checkpoint is {}", path.display()),
+        None => ", before anything was saved".into(),
+    }
 }
 
 /// Result of this crate.
@@ -64,7 +88,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl From<Error> for occam_config::Error {
     fn from(error: Error) -> Self {
         match error {
-            Error::Config(e) => e,
+            Error::Config(e) | Error::Data(occam_data::Error::Config(e)) => e,
+            Error::Zoo(e) => e.into(),
             other => occam_config::Error::other(other),
         }
     }

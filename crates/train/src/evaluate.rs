@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use occam_data::{DataSample, Evaluator, Loader};
 
 use crate::reporter::{Progress, Reporter};
-use crate::{Model, Result};
+use crate::{Error, Model, Result, interrupt};
 
 /// Figures by name.
 pub type Metrics = IndexMap<String, f64>;
@@ -12,7 +12,7 @@ pub type Metrics = IndexMap<String, f64>;
 /// Predicts all samples of `loader` and measures the predictions.
 ///
 /// # Errors
-/// The data cannot be read, or does not fit the model or the metrics.
+/// The data cannot be read, or does not fit the model or the metrics; or somebody asked to stop.
 pub fn evaluate(
     model: &Model,
     loader: &Loader,
@@ -22,6 +22,9 @@ pub fn evaluate(
 ) -> Result<Metrics> {
     let total = loader.len() as u64;
     for (i, batch) in loader.epoch(0, 0).enumerate() {
+        if interrupt::requested() {
+            return Err(Error::Interrupted { iter: 0, saved: None });
+        }
         let samples: Vec<DataSample> = model.predict(&batch?)?;
         evaluator.process(&samples)?;
         reporter.progress(&Progress { stage, done: i as u64 + 1, total, loss: None });

@@ -2,12 +2,16 @@
 
 pub mod algorithm;
 pub mod checkpoint;
+pub mod dry_run;
 mod error;
 pub mod evaluate;
 pub mod export;
 pub mod hooks;
+pub mod interrupt;
 mod journal;
+pub mod log;
 pub mod loops;
+pub mod memory;
 mod model;
 pub mod optim;
 pub mod recipe;

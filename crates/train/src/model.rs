@@ -5,7 +5,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use occam_config::Value;
 use occam_data::{Batch, DataSample, Seed};
-use occam_engine::{Bound, Device, Executor, Mode, Outputs, Params, Request, Tensor};
+use occam_engine::{Autocast, Bound, Device, Executor, Mode, Outputs, Params, Request, Tensor};
 use occam_graph::{Graph, Weights};
 use occam_zoo::{Losses, Sites, Task, TaskModel};
 
@@ -20,6 +20,7 @@ pub struct Model {
     data_preprocessor: Option<Value>,
     batch_augments: Option<Value>,
     device: Device,
+    autocast: Autocast,
 }
 
 impl Model {
@@ -38,6 +39,7 @@ impl Model {
             data_preprocessor: model.data_preprocessor,
             batch_augments: model.batch_augments,
             device: device.clone(),
+            autocast: Autocast::default(),
         })
     }
 
@@ -66,11 +68,23 @@ impl Model {
         &self.device
     }
 
+    /// What [`Model::forward`] computes in less than `f32`, where a request asks for nothing itself.
+    pub fn set_autocast(&mut self, autocast: Autocast) {
+        self.autocast = autocast;
+    }
+
     /// Mode `tensor`: runs the graph on a batch with the given parameters, which may be leaves of a tape.
     ///
     /// # Errors
     /// The batch does not fit.
     pub fn forward(&self, params: &Bound, batch: &Batch, request: &Request) -> Result<Outputs> {
+        if self.autocast == Autocast::default() || request.autocast != Autocast::default() {
+            return self.run(params, batch, request);
+        }
+        self.run(params, batch, &Request { autocast: self.autocast, ..request.clone() })
+    }
+
+    fn run(&self, params: &Bound, batch: &Batch, request: &Request) -> Result<Outputs> {
         let input = Tensor::from_array(&batch.inputs, &self.device)?;
         Ok(self.executor.run(params, &[input], request)?)
     }
@@ -83,12 +97,12 @@ impl Model {
         Ok(self.task.loss(&outputs.outputs, &batch.samples, sites)?)
     }
 
-    /// Mode `predict`: the batch's samples with predictions, by the running statistics and without a tape.
+    /// Mode `predict`: the batch's samples with predictions, by the running statistics, without a tape and in `f32`.
     ///
     /// # Errors
     /// The batch does not fit.
     pub fn predict(&self, batch: &Batch) -> Result<Vec<DataSample>> {
-        let outputs = self.forward(&self.params.constants(), batch, &Request::new(Mode::Eval))?;
+        let outputs = self.run(&self.params.constants(), batch, &Request::new(Mode::Eval))?;
         Ok(self.task.predict(&outputs.outputs, batch.samples.clone())?)
     }
 

@@ -15,6 +15,21 @@ pub struct Progress<'a> {
     pub loss: Option<f32>,
 }
 
+/// Figures of one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Log<'a> {
+    /// What is going on, such as `train` or `val`.
+    pub stage: &'a str,
+    /// Epochs finished.
+    pub epoch: u64,
+    /// Iterations finished.
+    pub iter: u64,
+    /// The figures.
+    pub values: &'a IndexMap<String, f64>,
+    /// All that for people.
+    pub line: &'a str,
+}
+
 /// Shows people what happens; every call is optional to act on.
 pub trait Reporter: Send {
     /// A step was done.
@@ -26,8 +41,8 @@ pub trait Reporter: Send {
     fn finished(&mut self) {}
 
     /// Figures to remember: a training log, or a validation's results.
-    fn scalars(&mut self, stage: &str, at: &str, values: &IndexMap<String, f64>) {
-        let _ = (stage, at, values);
+    fn log(&mut self, log: &Log<'_>) {
+        let _ = log;
     }
 
     /// A sentence.

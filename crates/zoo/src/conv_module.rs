@@ -2,54 +2,18 @@
 
 use occam_graph::ValueId;
 use occam_graph::ops::{Activation, Conv};
-use serde::Deserialize;
 
+pub(crate) use crate::act_cfg::ActCfg;
+use crate::padding::Padding;
 use crate::{Init, Net, NormCfg, Result};
-
-/// `act_cfg`: which activation follows convolutions.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ActCfg {
-    #[serde(rename = "type")]
-    kind: Kind,
-    /// Where the original writes the result; no result depends on it.
-    #[serde(default, rename = "inplace")]
-    _inplace: bool,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-enum Kind {
-    #[serde(rename = "ReLU")]
-    Relu,
-    #[serde(rename = "ReLU6")]
-    Relu6,
-}
-
-impl ActCfg {
-    /// `dict(type='ReLU')`
-    pub fn relu() -> Option<Self> {
-        Some(Self { kind: Kind::Relu, _inplace: true })
-    }
-
-    /// `dict(type='ReLU6')`
-    pub fn relu6() -> Option<Self> {
-        Some(Self { kind: Kind::Relu6, _inplace: true })
-    }
-
-    /// The function.
-    pub fn function(&self) -> Activation {
-        match self.kind {
-            Kind::Relu => Activation::Relu,
-            Kind::Relu6 => Activation::Relu6,
-        }
-    }
-}
 
 /// mmcv's `ConvModule`: `conv`, then `bn`, then `activate`, the latter two where they are wanted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConvModule<'a> {
     pub norm: Option<&'a NormCfg>,
     pub act: Option<Activation>,
+    /// What the convolution does at the border.
+    pub padding: Padding,
     /// Whether the convolution has a bias although a norm layer follows.
     pub biased: bool,
     /// First values of the convolution's weight.
@@ -64,6 +28,7 @@ impl<'a> ConvModule<'a> {
         Self {
             norm,
             act: act.map(ActCfg::function),
+            padding: Padding::Own,
             biased: false,
             weight: Init::KaimingNormalFanOut,
             norm_bias: 0.0,
@@ -89,6 +54,7 @@ impl<'a> ConvModule<'a> {
     ) -> Result<ValueId> {
         net.layer(name, &[x], |net| {
             let bias = self.biased || self.norm.is_none();
+            let (x, conv) = self.padding.apply(net, x, kernel, conv)?;
             let mut y = net.conv2d_with("conv", x, [out, kernel], conv, bias, self.weight)?;
             if let Some(norm) = self.norm {
                 y = net.norm_with("bn", y, norm, [1.0, self.norm_bias])?;

@@ -433,6 +433,11 @@ impl Rules {
         self.then(Weight::Normal { mean: 0.0, std }, &["Linear"])
     }
 
+    /// These, then `Constant` for linear layers.
+    pub fn and_constant_linear(self, value: f32) -> Self {
+        self.then(Weight::Constant(value), &["Linear"])
+    }
+
     fn then(mut self, weight: Weight, layers: &[&str]) -> Self {
         let layers = layers.iter().map(|&l| l.to_owned()).collect();
         self.fills.push(Rule { fill: Fill { weight, bias: 0.0 }, layers, overrides: Vec::new() });

@@ -1,5 +1,7 @@
 //! Architectures as graph builders, under mmcls' names, arguments and state-dict names.
 
+mod act_cfg;
+mod arch;
 mod backbones;
 mod conv_module;
 mod error;
@@ -10,14 +12,21 @@ mod losses;
 mod models;
 mod necks;
 mod net;
+mod padding;
 mod pretrained;
+mod se_layer;
 mod task;
+mod transformer;
+mod width;
 
-pub use backbones::{Backbone, MobileNetV2, ResNet, ShuffleNetV2, Vgg, WideResNet};
+pub use backbones::{
+    Backbone, DenseNet, EfficientNet, MobileNetV2, MobileNetV3, ResNet, ShuffleNetV1, ShuffleNetV2, Vgg,
+    VisionTransformer, WideResNet,
+};
 pub use error::{Error, Result};
 pub use heads::{
     ClsHead, ClsTask, Head, LinearClsHead, MultiLabelClsHead, MultiLabelLinearClsHead, MultiLabelTask,
-    StackedLinearClsHead,
+    StackedLinearClsHead, VisionTransformerClsHead,
 };
 pub use init::{Init, Inits, initialize};
 pub use losses::{

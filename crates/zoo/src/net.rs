@@ -162,7 +162,7 @@ impl Net {
     }
 
     /// Notes the open module as a layer of PyTorch's with a weight, so that rules can fill it.
-    fn note_layer(&mut self, classes: &'static [&'static str], shape: &[usize], biased: bool) {
+    pub(crate) fn note_layer(&mut self, classes: &'static [&'static str], shape: &[usize], biased: bool) {
         let path = self.builder.path_of("");
         if !self.manner.ruled || self.open.iter().any(|l| l.path == path) {
             return;

@@ -3,7 +3,7 @@
 use ruff_python_ast::{Expr, ExprCall};
 
 use super::comparison::as_key;
-use super::copying::Copying;
+use super::imports::Imported;
 use super::object::{Entries, Node, Object, Slot};
 use super::{Evaluator, builtins, methods};
 use crate::{Error, Key, Span};
@@ -79,7 +79,7 @@ impl Evaluator<'_> {
                 let arguments = self.arguments(call, name)?;
                 return self.call_method(&receiver.object, name, arguments);
             }
-            if let Object::Copying(Copying::Module) = receiver.object {
+            if let Object::Imported(Imported::Copy) = receiver.object {
                 let arguments = self.arguments(call, name)?;
                 return self.call_copy_member(name, arguments);
             }
@@ -92,9 +92,9 @@ impl Evaluator<'_> {
                 let arguments = self.arguments(call, builtin.name())?;
                 builtins::call(self, builtin, arguments)
             }
-            Object::Copying(copying) => {
+            Object::Imported(imported) => {
                 let arguments = self.arguments(call, "copy")?;
-                self.call_copying(copying, arguments)
+                self.call_imported(imported, arguments)
             }
             other => Err(not_callable(&other)),
         }

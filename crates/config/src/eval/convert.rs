@@ -40,7 +40,7 @@ fn node_to_value(node: &Node, budget: &Budget, depth: usize) -> Result<Value, Er
                 .with_span(node.span.clone())
                 .with_help("make a list of it: list(...)"));
         }
-        Object::Builtin(_) | Object::Copying(_) => {
+        Object::Builtin(_) | Object::Imported(_) => {
             let message = format!("{} cannot be a config value", node.object.described());
             return Err(Error::new(message).with_span(node.span.clone()));
         }

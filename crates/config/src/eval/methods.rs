@@ -246,6 +246,7 @@ impl Evaluator<'_> {
                 let [start] = arguments.exactly()?;
                 return Ok(Object::Bool(text.starts_with(text_of(&start)?)));
             }
+            "format" => return self.str_format(text, &arguments).map(Object::str),
             "join" => {
                 let [items] = arguments.exactly()?;
                 let mut joined = String::new();

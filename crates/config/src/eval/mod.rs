@@ -13,8 +13,9 @@ mod comparison;
 mod comprehension;
 mod config_dict;
 mod convert;
-mod copying;
 mod expression;
+mod format;
+mod imports;
 mod methods;
 mod numbers;
 mod object;
@@ -37,6 +38,9 @@ use crate::{Dict, Error, SourceFile, Span, Value};
 
 /// The name under which a file sees what its bases define.
 pub(crate) const BASE: &str = "_base_";
+
+/// What scripts compare with `'__main__'`; a config is never the main module, and mmengine sees `'builtins'` there.
+const MODULE_NAME: &str = "__name__";
 
 /// What running a file leaves behind.
 pub(crate) struct Outcome {
@@ -65,7 +69,7 @@ pub(crate) fn run(
     let mut own = Dict::new();
     for (name, slot) in &evaluator.globals {
         // As in mmengine, what is imported is no part of the config.
-        let imported = matches!(slot.node.object, Object::Copying(_));
+        let imported = matches!(slot.node.object, Object::Imported(_));
         if !imported && !name.starts_with("__") && name != BASE {
             let value = convert::to_value(&slot.node, budget)?;
             own.insert_spanned(name.as_str(), slot.key_span.clone(), value);
@@ -118,6 +122,9 @@ impl<'a> Evaluator<'a> {
         }
         if let Some(builtin) = builtins::Builtin::named(name) {
             return Ok(Node::new(Object::Builtin(builtin), None));
+        }
+        if name == MODULE_NAME {
+            return Ok(Node::new(Object::str("builtins"), None));
         }
         let globals = self.globals.keys().map(String::as_str);
         let builtins = builtins::Builtin::ALL.iter().map(|builtin| builtin.name());

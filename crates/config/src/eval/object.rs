@@ -9,7 +9,7 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 
 use super::builtins::Builtin;
-use super::copying::Copying;
+use super::imports::Imported;
 use crate::{Key, Span};
 
 /// An object and the place where it was written.
@@ -39,7 +39,7 @@ pub(crate) enum Object {
     /// config value.
     Iterable(Rc<Tuple>),
     Builtin(Builtin),
-    Copying(Copying),
+    Imported(Imported),
 }
 
 impl Object {
@@ -81,8 +81,9 @@ impl Object {
             Self::Tuple(_) => "a tuple",
             Self::Dict(_) => "a dict",
             Self::Iterable(_) => "a range, generator or view",
-            Self::Builtin(_) | Self::Copying(Copying::Shallow | Copying::Deep) => "a function",
-            Self::Copying(Copying::Module) => "a module",
+            Self::Builtin(_) | Self::Imported(Imported::ShallowCopy | Imported::DeepCopy) => "a function",
+            Self::Imported(Imported::Copy) => "a module",
+            Self::Imported(Imported::Code) => "imported code",
         }
     }
 
@@ -96,7 +97,7 @@ impl Object {
             Self::List(list) => list.len() > 0,
             Self::Tuple(tuple) | Self::Iterable(tuple) => !tuple.0.is_empty(),
             Self::Dict(dict) => dict.len() > 0,
-            Self::Builtin(_) | Self::Copying(_) => true,
+            Self::Builtin(_) | Self::Imported(_) => true,
         }
     }
 

@@ -1,8 +1,8 @@
 //! Images of one size, held in memory.
 
-use serde::Deserialize;
+use rand_chacha::ChaCha8Rng;
 
-use crate::{Compose, Dataset, Error, Image, Result, Sample};
+use crate::{Compose, Dataset, Error, Image, Indices, Result, Sample, Transform};
 
 /// A data set of 8-bit images of one size, all in memory.
 #[derive(Debug)]
@@ -12,16 +12,6 @@ pub struct InMemory {
     labels: Vec<i64>,
     classes: Vec<String>,
     pipeline: Compose,
-}
-
-/// Which samples of a data set to keep.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged, expecting = "an int (the first n, or the last if negative) or a list of positions")]
-pub enum Indices {
-    /// The first `n`, or the last `-n` where `n` is negative.
-    Count(i64),
-    /// These positions, in this order; negative ones count from the end.
-    List(Vec<i64>),
 }
 
 impl InMemory {
@@ -53,36 +43,10 @@ impl InMemory {
 
     /// The samples that `indices` names, in its order.
     ///
-    /// MMEngine refuses a count equal to the length; here it keeps everything.
-    ///
     /// # Errors
     /// `indices` names a sample that is not there.
     pub fn subset(self, indices: &Indices) -> Result<Self> {
-        let len = self.len();
-        let outside = |index: i64| {
-            let detail = format!("`indices` names sample {index} of {len}");
-            Error::argument("dataset", detail)
-        };
-        let kept: Vec<usize> = match indices {
-            &Indices::Count(count) => {
-                let size = usize::try_from(count.unsigned_abs())
-                    .ok()
-                    .filter(|&size| size <= len)
-                    .ok_or_else(|| outside(count))?;
-                if count < 0 { (len - size..len).collect() } else { (0..size).collect() }
-            }
-            Indices::List(list) => list
-                .iter()
-                .map(|&index| {
-                    let from_start =
-                        if index < 0 { index.checked_add_unsigned(len as u64) } else { Some(index) };
-                    from_start
-                        .and_then(|index| usize::try_from(index).ok())
-                        .filter(|&index| index < len)
-                        .ok_or_else(|| outside(index))
-                })
-                .collect::<Result<_>>()?,
-        };
+        let kept = indices.positions(self.len())?;
         let mut pixels = Vec::with_capacity(kept.len() * self.size());
         let mut labels = Vec::with_capacity(kept.len());
         for index in kept {
@@ -122,12 +86,16 @@ impl Dataset for InMemory {
         Ok(Sample::new(image, label, index))
     }
 
+    fn labels(&self, index: usize) -> Result<Vec<i64>> {
+        Ok(vec![self.item(index)?.1])
+    }
+
     fn classes(&self) -> &[String] {
         &self.classes
     }
 
-    fn pipeline(&self) -> &Compose {
-        &self.pipeline
+    fn prepare(&self, index: usize, rng: &mut ChaCha8Rng) -> Result<Sample> {
+        self.pipeline.apply(self.get(index)?, rng)
     }
 }
 
@@ -142,13 +110,13 @@ mod tests {
 
     fn labels(indices: Indices) -> Result<Vec<i64>> {
         let subset = numbered(5).subset(&indices)?;
-        (0..subset.len()).map(|index| Ok(subset.get(index)?.label)).collect()
+        (0..subset.len()).map(|index| Ok(subset.get(index)?.gt_label[0])).collect()
     }
 
     #[test]
     fn gives_samples_by_position() {
         let sample = numbered(5).get(3).unwrap();
-        assert_eq!((sample.image.pixels(), sample.label, sample.index), ([6, 7].as_slice(), 3, 3));
+        assert_eq!((sample.image.pixels(), sample.gt_label[0], sample.index), ([6, 7].as_slice(), 3, 3));
         assert!(matches!(numbered(5).get(5), Err(Error::OutOfRange { index: 5, len: 5 })));
         assert!(numbered(5).get(usize::MAX).is_err());
     }

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::idx::Idx;
-use crate::{Error, InMemory, Indices, Result};
+use super::options::{DataPrefix, dataset_config};
+use crate::{Error, InMemory, Result};
 
 /// One data set of the family.
 #[derive(Debug)]
@@ -56,51 +56,25 @@ pub const FASHION_MNIST: MnistKind = MnistKind {
     url: "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
 };
 
-/// The config of [`MNIST`] and [`FASHION_MNIST`].
-///
-/// The folder `data_root/data_prefix` holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same two
-/// with `t10k` for the test set, each plain or with `.gz`; where both are there, the gzipped one is read. Nothing is
-/// ever downloaded. The number and size of images come from the files.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MnistConfig {
-    /// The folder that `data_prefix` is relative to.
-    pub data_root: PathBuf,
-    /// The folder of the files.
-    pub data_prefix: PathBuf,
-    /// Whether to read the test set.
-    pub test_mode: bool,
-    /// Other class names.
-    pub metainfo: Option<Metainfo>,
-    /// Other class names, the older spelling; `metainfo` goes first.
-    pub classes: Option<Vec<String>>,
-    /// Which samples to keep; all by default.
-    pub indices: Option<Indices>,
-    /// Read by the data set's builder.
-    #[serde(rename = "pipeline")]
-    _pipeline: Option<IgnoredAny>,
-    // Accepted without effect: they are about Python's memory and start-up time, and about downloading.
-    #[serde(rename = "serialize_data")]
-    _serialize_data: Option<IgnoredAny>,
-    #[serde(rename = "lazy_init")]
-    _lazy_init: Option<IgnoredAny>,
-    #[serde(rename = "max_refetch")]
-    _max_refetch: Option<IgnoredAny>,
-    #[serde(rename = "download")]
-    _download: Option<IgnoredAny>,
-}
-
-/// Facts about a data set that a config overrides; keys other than `classes` are ignored.
-#[derive(Debug, Default, Deserialize)]
-pub struct Metainfo {
-    /// The names of the classes.
-    pub classes: Option<Vec<String>>,
+dataset_config! {
+    /// The config of [`MNIST`] and [`FASHION_MNIST`].
+    ///
+    /// The folder `data_root/data_prefix` holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same two
+    /// with `t10k` for the test set, each plain or with `.gz`; where both are there, the gzipped one is read. Nothing is
+    /// ever downloaded. The number and size of images come from the files.
+    pub struct MnistConfig {
+        /// The folder of the files.
+        pub data_prefix: DataPrefix,
+        /// Accepted without effect.
+        #[serde(rename = "download")]
+        pub _download: Option<IgnoredAny>,
+    }
 }
 
 impl MnistConfig {
     /// The config of the files in `folder`.
     pub fn new(folder: impl Into<PathBuf>, test_mode: bool) -> Self {
-        Self { data_prefix: folder.into(), test_mode, ..Self::default() }
+        Self { data_prefix: DataPrefix::Images(folder.into()), test_mode, ..Self::default() }
     }
 
     /// Reads the files; the result has an empty pipeline.
@@ -109,7 +83,7 @@ impl MnistConfig {
     /// A file is missing, unreadable or damaged, the two files have different lengths, a label is not below the
     /// number of classes, or `indices` names a sample that is not there.
     pub fn load(&self, kind: &MnistKind) -> Result<InMemory> {
-        let folder = self.data_root.join(&self.data_prefix);
+        let folder = self.data_prefix.images(&self.data_root);
         let part = if self.test_mode { "t10k" } else { "train" };
         let image_path = find(kind, &folder, &format!("{part}-images-idx3-ubyte"))?;
         let label_path = find(kind, &folder, &format!("{part}-labels-idx1-ubyte"))?;
@@ -125,7 +99,10 @@ impl MnistConfig {
             let detail = format!("images of {height} x {width} pixels");
             return Err(Error::Corrupt { path: image_path, detail });
         }
-        let classes = self.classes(kind);
+        let classes = match self.class_names()? {
+            Some(classes) => classes,
+            None => kind.classes.map(str::to_owned).to_vec(),
+        };
         if let Some(at) = labels.iter().position(|&label| usize::from(label) >= classes.len()) {
             let detail = format!("label {at} is {}, of {} classes", labels[at], classes.len());
             return Err(Error::Corrupt { path: label_path, detail });
@@ -135,14 +112,6 @@ impl MnistConfig {
         match &self.indices {
             Some(indices) => set.subset(indices),
             None => Ok(set),
-        }
-    }
-
-    fn classes(&self, kind: &MnistKind) -> Vec<String> {
-        let metainfo = self.metainfo.as_ref().and_then(|info| info.classes.as_ref());
-        match metainfo.or(self.classes.as_ref()) {
-            Some(classes) => classes.clone(),
-            None => kind.classes.map(str::to_owned).to_vec(),
         }
     }
 }
@@ -179,7 +148,7 @@ mod tests {
             for index in 0..set.len() {
                 let sample = set.get(index).unwrap();
                 assert_eq!(sample.image.shape(), [28, 28]);
-                counts[usize::try_from(sample.label).unwrap()] += 1;
+                counts[usize::try_from(sample.gt_label[0]).unwrap()] += 1;
             }
             assert_eq!(counts, [per_class; 10]);
             assert_eq!(set.classes()[9], "Ankle boot");
@@ -218,10 +187,11 @@ mod tests {
         write(folder.path(), [3, 2, 2], &[0, 10, 1]);
         let mut config = MnistConfig::new(folder.path().file_name().unwrap(), false);
         config.data_root = folder.path().parent().unwrap().to_owned();
-        config.classes = Some((0..11).map(|class| format!("class {class}")).collect());
-        config.indices = Some(Indices::Count(2));
+        let names = (0..11).map(|class| format!("class {class}")).collect();
+        config.classes = Some(crate::datasets::ClassNames::List(names));
+        config.indices = Some(crate::Indices::Count(2));
         let set = config.load(&MNIST).unwrap();
-        assert_eq!((set.len(), set.get(1).unwrap().label), (2, 10));
+        assert_eq!((set.len(), set.get(1).unwrap().gt_label), (2, vec![10]));
         assert_eq!(set.classes()[10], "class 10");
     }
 }

@@ -137,6 +137,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use proptest::prelude::*;
+    use rand_chacha::ChaCha8Rng;
 
     use crate::*;
 
@@ -228,8 +229,9 @@ mod tests {
             self.images.classes()
         }
 
-        fn pipeline(&self) -> &Compose {
-            self.images.pipeline()
+        fn prepare(&self, index: usize, rng: &mut ChaCha8Rng) -> Result<Sample> {
+            self.get(index)?;
+            self.images.prepare(index, rng)
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub use config::LoaderConfig;
 pub use epoch::Epoch;
 
-use crate::{Batch, Collate, DataPreprocessor, Dataset, Error, Result, Sampler, Seed, Transform};
+use crate::{Batch, Collate, DataPreprocessor, Dataset, Error, Result, Sampler, Seed};
 
 /// How a [`Loader`] batches; the defaults are PyTorch's and MMEngine's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,12 +121,11 @@ impl Recipe {
 
     /// The batch of the samples at `indices`.
     fn batch(&self, epoch: u64, indices: &[usize]) -> Result<Batch> {
-        let pipeline = self.dataset.pipeline();
         let samples = indices
             .iter()
             .map(|&index| {
                 let mut rng = self.options.seed.stream("augment", &[epoch, index as u64]);
-                pipeline.apply(self.dataset.get(index)?, &mut rng)
+                self.dataset.prepare(index, &mut rng)
             })
             .collect::<Result<Vec<_>>>()?;
         self.preprocessor.process(&samples, self.options.collate)

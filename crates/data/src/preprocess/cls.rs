@@ -113,14 +113,16 @@ impl ClsDataPreprocessor {
         Ok(mean.into_iter().zip(std).map(table).collect())
     }
 
-    /// The one-hot vector of a label.
-    fn one_hot(&self, label: i64) -> Result<Option<Vec<f32>>> {
+    /// The vector with 1 at each label.
+    fn one_hot(&self, labels: &[i64]) -> Result<Option<Vec<f32>>> {
         let Some(classes) = self.num_classes.filter(|_| self.to_onehot) else { return Ok(None) };
         let too_many = || Error::Batch(format!("`num_classes` of {classes} exceeds all memory"));
         let mut score = filled(classes, 0.0).ok_or_else(too_many)?;
-        match usize::try_from(label).ok().and_then(|label| score.get_mut(label)) {
-            Some(one) => *one = 1.0,
-            None => return Err(Error::Batch(format!("label {label} with `num_classes` of {classes}"))),
+        for &label in labels {
+            match usize::try_from(label).ok().and_then(|label| score.get_mut(label)) {
+                Some(one) => *one = 1.0,
+                None => return Err(Error::Batch(format!("label {label} with `num_classes` of {classes}"))),
+            }
         }
         Ok(Some(score))
     }
@@ -169,7 +171,7 @@ impl DataPreprocessor for ClsDataPreprocessor {
 
         let samples = samples
             .iter()
-            .map(|sample| Ok(DataSample { gt_score: self.one_hot(sample.label)?, ..sample.into() }))
+            .map(|sample| Ok(DataSample { gt_score: self.one_hot(&sample.gt_label)?, ..sample.into() }))
             .collect::<Result<Vec<_>>>()?;
         Ok(Batch { inputs: Array::from_f32([samples.len(), channels, height, width], inputs)?, samples })
     }

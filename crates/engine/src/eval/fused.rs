@@ -5,31 +5,31 @@ use occam_graph::ops::{Activation, BatchNorm, Conv};
 use super::{Context, batch_norm};
 use crate::error::refuse;
 use crate::kernels;
-use crate::{Device, Result, Tensor};
+use crate::{Result, Tensor};
 
-/// The kernels' name of an activation.
-pub(crate) fn activation(op: Option<Activation>) -> kernels::Activation {
+/// The kernels' name of an activation; none where they cannot compute it in passing.
+pub(crate) fn activation(op: Activation) -> Option<kernels::Activation> {
     match op {
-        None => kernels::Activation::None,
-        Some(Activation::Relu) => kernels::Activation::Relu,
-        Some(Activation::Relu6) => kernels::Activation::Relu6,
+        Activation::Relu => Some(kernels::Activation::Relu),
+        Activation::Relu6 => Some(kernels::Activation::Relu6),
+        _ => None,
     }
 }
 
 /// Batch normalization in training, and the activation after it.
 pub(crate) fn norm_activate(
     op: &BatchNorm,
-    act: Activation,
+    act: kernels::Activation,
     context: &mut Context<'_>,
     inputs: &[Tensor],
 ) -> Result<Tensor> {
-    batch_norm::train(op, context, inputs, activation(Some(act)))
+    batch_norm::train(op, context, inputs, act)
 }
 
 /// A sum and the activation after it.
-pub(crate) fn add_activate(act: Activation, inputs: Vec<Tensor>) -> Result<Tensor> {
+pub(crate) fn add_activate(act: kernels::Activation, inputs: Vec<Tensor>) -> Result<Tensor> {
     match <[Tensor; 2]>::try_from(inputs) {
-        Ok([a, b]) => a.add_activate(b, activation(Some(act))),
+        Ok([a, b]) => a.add_activate(b, act),
         Err(inputs) => refuse("add", format!("2 operands wanted, {} given", inputs.len())),
     }
 }
@@ -41,7 +41,7 @@ pub(crate) struct After {
     /// ε of a batch normalization.
     pub norm: Option<f64>,
     pub residual: bool,
-    pub activation: Option<Activation>,
+    pub activation: kernels::Activation,
 }
 
 /// Convolution in evaluation with what follows it. Operands: image, weight, the bias, the four vectors of the
@@ -68,7 +68,7 @@ pub(crate) fn conv(conv: &Conv, after: After, inputs: &[Tensor]) -> Result<Tenso
     }
     let residual = if after.residual { Some(take()?) } else { None };
     let channels = [weight.dim(0)?];
-    let whole = |value: f32| Tensor::full(&channels, value, &Device::cpu());
+    let whole = |value: f32| Tensor::full(&channels, value, &x.device());
     let (scale, shift) = (scale.unwrap_or_else(|| whole(1.0)), shift.unwrap_or_else(|| whole(0.0)));
-    x.conv2d_fused(weight, conv, [&scale, &shift], residual, activation(after.activation))
+    x.conv2d_fused(weight, conv, [&scale, &shift], residual, after.activation)
 }

@@ -1,20 +1,27 @@
 //! Evaluation of operators, one family a file, as in `occam-graph`'s `ops`.
 
 mod activation;
+mod adaptive_pad;
 mod batch_norm;
 mod binary;
 mod channel_shuffle;
 mod concat;
 mod conv;
 mod dropout;
+mod expand_batch;
 mod flatten;
 pub(crate) mod fused;
 mod gem_pool;
 mod global_avg_pool;
+mod layer_norm;
 mod linear;
+mod mat_mul;
 mod pool;
+mod scale;
 mod slice;
 mod softmax;
+mod transpose;
+mod unflatten;
 
 use occam_graph::{Graph, Node, Op};
 
@@ -44,19 +51,26 @@ impl Context<'_> {
 pub(crate) fn run(op: &Op, context: &mut Context<'_>, inputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
     let output = match op {
         Op::Activation(op) => activation::eval(op, &inputs),
+        Op::AdaptivePad(op) => adaptive_pad::eval(op, &inputs),
         Op::BatchNorm(op) => batch_norm::eval(op, context, &inputs),
         Op::Binary(op) => binary::eval(op, &inputs),
         Op::ChannelShuffle(op) => channel_shuffle::eval(op, &inputs),
         Op::Concat(op) => concat::eval(op, &inputs),
         Op::Conv(op) => conv::eval(op, &inputs),
         Op::Dropout(op) => dropout::eval(op, context, &inputs),
+        Op::ExpandBatch(op) => expand_batch::eval(op, &inputs),
         Op::Flatten(op) => flatten::eval(op, &inputs),
         Op::GemPool(op) => gem_pool::eval(op, &inputs),
         Op::GlobalAvgPool(op) => global_avg_pool::eval(op, &inputs),
+        Op::LayerNorm(op) => layer_norm::eval(op, &inputs),
         Op::Linear(op) => linear::eval(op, &inputs),
+        Op::MatMul(op) => mat_mul::eval(op, &inputs),
         Op::Pool(op) => pool::eval(op, &inputs),
+        Op::Scale(op) => scale::eval(op, &inputs),
         Op::Slice(op) => slice::eval(op, &inputs),
         Op::Softmax(op) => softmax::eval(op, &inputs),
+        Op::Transpose(op) => transpose::eval(op, &inputs),
+        Op::Unflatten(op) => unflatten::eval(op, &inputs),
     }?;
     Ok(vec![output])
 }

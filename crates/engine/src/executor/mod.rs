@@ -7,12 +7,12 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Instant;
 
-use occam_graph::{Bindings, Dim, Graph, Op, Source, ValueId};
+use occam_graph::{Bindings, DType, Dim, Graph, Op, Source, ValueId};
 
 use crate::eval::fused::After;
 use crate::eval::{self, Context};
-use crate::{Bound, Error, Result, Tensor};
-use plan::{Plan, Step, Work};
+use crate::{Autocast, Bound, Error, Precision, Result, Tensor};
+use plan::{Cast, Plan, Step, Work};
 
 /// Whether a run learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -45,6 +45,8 @@ pub struct Request {
     pub noise: Option<Arc<dyn Noise>>,
     /// Whether [`Outputs::times`] is wanted.
     pub timed: bool,
+    /// What is computed in less than `f32`.
+    pub autocast: Autocast,
 }
 
 impl Request {
@@ -102,6 +104,10 @@ impl Executor {
             Mode::Train => &self.train,
             Mode::Eval => &self.eval,
         };
+        // A convolution and what follows it in evaluation are of two precisions.
+        if request.mode == Mode::Eval && request.autocast.precision != Precision::F32 {
+            return &self.plain;
+        }
         let wanted = |v: &ValueId| fused.hidden.contains(v);
         if request.taps.iter().any(wanted) || request.feeds.keys().any(wanted) { &self.plain } else { fused }
     }
@@ -116,11 +122,17 @@ impl Executor {
     /// # Errors
     /// An input or a parameter is missing or does not fit its fact, or an operation refuses its inputs.
     pub fn run(&self, params: &Bound, inputs: &[Tensor], request: &Request) -> Result<Outputs> {
+        let autocast = request.autocast;
+        let (scale, unscale) = (f64::from(autocast.loss_scale), 1.0 / f64::from(autocast.loss_scale));
         let mut values: Vec<Option<Tensor>> = vec![None; self.graph.value_count()];
-        self.bind_inputs(inputs, &mut values)?;
+        self.bind_inputs(inputs, &mut values, unscale)?;
         for (&id, tensor) in &request.feeds {
-            set(&mut values, id, tensor.clone());
+            set(&mut values, id, unscaled(tensor, unscale)?);
         }
+        let returned = |tensor: Tensor| -> Result<Tensor> {
+            let tensor = if autocast.precision == Precision::F32 { tensor } else { single(tensor)? };
+            unscaled(&tensor, scale)
+        };
         let mut out = Outputs::default();
         let mut context = Context {
             mode: request.mode,
@@ -135,7 +147,7 @@ impl Executor {
                 let node = self.graph.node(step.node)?;
                 let mut operands = Vec::with_capacity(step.inputs.len());
                 for (i, &v) in step.inputs.iter().enumerate() {
-                    operands.push(self.operand(v, params, &values)?);
+                    operands.push(self.operand(v, params, &values, unscale)?);
                     // Whoever reads a value last may compute in its place.
                     let again = step.inputs.iter().skip(i + 1).any(|&later| later == v);
                     if unread.contains(&v) && !again && !request.taps.contains(&v) {
@@ -143,6 +155,9 @@ impl Executor {
                     }
                 }
                 let started = request.timed.then(Instant::now);
+                if let Some(low) = autocast.precision.low() {
+                    cast(step.cast, low, &mut operands)?;
+                }
                 let results = self
                     .compute(step, &mut context, operands)
                     .map_err(|e| Error::Node { node: node.name.clone(), source: Box::new(e) })?;
@@ -158,16 +173,16 @@ impl Executor {
             for &v in unread {
                 let value = take(&mut values, v);
                 if let (true, Some(value)) = (request.taps.contains(&v), value) {
-                    out.taps.insert(v, value);
+                    out.taps.insert(v, returned(value)?);
                 }
             }
         }
         for (_, v) in self.graph.outputs() {
-            out.outputs.push(self.operand(*v, params, &values)?);
+            out.outputs.push(returned(self.operand(*v, params, &values, unscale)?)?);
         }
         for &v in &request.taps {
             if let Entry::Vacant(tap) = out.taps.entry(v) {
-                tap.insert(self.operand(v, params, &values)?);
+                tap.insert(returned(self.operand(v, params, &values, unscale)?)?);
             }
         }
         out.buffers = context.buffers;
@@ -197,7 +212,7 @@ impl Executor {
         Ok(vec![output])
     }
 
-    fn operand(&self, v: ValueId, params: &Bound, values: &[Option<Tensor>]) -> Result<Tensor> {
+    fn operand(&self, v: ValueId, params: &Bound, values: &[Option<Tensor>], unscale: f64) -> Result<Tensor> {
         if let Some(Some(tensor)) = values.get(v.index()) {
             return Ok(tensor.clone());
         }
@@ -209,14 +224,14 @@ impl Executor {
                 if value.fact.known_shape().is_some_and(|s| s != tensor.shape()) {
                     return Err(missing(&format!("{} wanted, {tensor:?} given", value.fact)));
                 }
-                Ok(tensor.clone())
+                unscaled(tensor, unscale)
             }
             _ => Err(missing("its value was let go or never computed")),
         }
     }
 
     /// Checks the inputs against their facts: equal symbols must be equal sizes.
-    fn bind_inputs(&self, inputs: &[Tensor], values: &mut [Option<Tensor>]) -> Result<()> {
+    fn bind_inputs(&self, inputs: &[Tensor], values: &mut [Option<Tensor>], unscale: f64) -> Result<()> {
         let wanted = self.graph.inputs();
         if wanted.len() != inputs.len() {
             let message = format!("{} inputs wanted, {} given", wanted.len(), inputs.len());
@@ -238,10 +253,41 @@ impl Executor {
             if !fits {
                 return refuse(format!("{} wanted, {tensor:?} given", value.fact));
             }
-            set(values, id, tensor.clone());
+            set(values, id, unscaled(tensor, unscale)?);
         }
         Ok(())
     }
+}
+
+/// A tensor where gradients enter or leave the graph; integers have none.
+fn unscaled(tensor: &Tensor, factor: f64) -> Result<Tensor> {
+    if tensor.is_tracked() { tensor.scale_gradient(factor) } else { Ok(tensor.clone()) }
+}
+
+fn is_low(tensor: &Tensor) -> Result<bool> {
+    Ok(matches!(tensor.dtype()?, DType::F16 | DType::BF16))
+}
+
+/// What is low as `f32`.
+fn single(tensor: Tensor) -> Result<Tensor> {
+    if is_low(&tensor)? { tensor.cast(DType::F32) } else { Ok(tensor) }
+}
+
+/// Casts a step's operands as its kind wants them.
+fn cast(rule: Cast, low: DType, operands: &mut [Tensor]) -> Result<()> {
+    let all_low = || operands.iter().map(is_low).try_fold(true, |all, low| Ok::<_, Error>(all && low?));
+    let to = match rule {
+        Cast::Low => low,
+        Cast::Single => DType::F32,
+        Cast::Widest if all_low()? => return Ok(()),
+        Cast::Widest => DType::F32,
+    };
+    for operand in operands {
+        if matches!(operand.dtype()?, DType::F32 | DType::F16 | DType::BF16) {
+            *operand = operand.cast(to)?;
+        }
+    }
+    Ok(())
 }
 
 fn take(values: &mut [Option<Tensor>], id: ValueId) -> Option<Tensor> {

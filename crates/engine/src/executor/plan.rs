@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use occam_graph::ops::{Activation, Binary, Conv};
+use occam_graph::ops::{Binary, Conv, PoolKind};
 use occam_graph::{Graph, NodeId, Op, ValueId};
 
+use crate::eval::fused;
+use crate::kernels::Activation;
 use crate::{Mode, Result};
 
 /// What one step computes.
@@ -23,8 +25,40 @@ pub(super) enum Work {
         /// ε of a batch normalization.
         norm: Option<f64>,
         residual: bool,
-        activation: Option<Activation>,
+        activation: Activation,
     },
+}
+
+/// Element type of a step's operands under mixed precision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cast {
+    /// The low one: tensor cores are for these operators.
+    Low,
+    /// `f32`: they add up many elements, or magnify differences.
+    Single,
+    /// The low one if all have it, else `f32`.
+    Widest,
+}
+
+impl Cast {
+    fn of(op: &Op) -> Self {
+        match op {
+            Op::Conv(_) | Op::Linear(_) | Op::MatMul(_) => Self::Low,
+            Op::Pool(pool) if pool.kind == PoolKind::Max => Self::Widest,
+            Op::Activation(_)
+            | Op::Binary(_)
+            | Op::ChannelShuffle(_)
+            | Op::Concat(_)
+            | Op::Flatten(_)
+            | Op::Scale(_)
+            | Op::Transpose(_)
+            | Op::Unflatten(_)
+            | Op::AdaptivePad(_)
+            | Op::ExpandBatch(_)
+            | Op::Slice(_) => Self::Widest,
+            _ => Self::Single,
+        }
+    }
 }
 
 /// Nodes that are computed together.
@@ -35,6 +69,7 @@ pub(super) struct Step {
     /// The first.
     pub(super) head: NodeId,
     pub(super) work: Work,
+    pub(super) cast: Cast,
     /// Operands, node by node, without the values that the step keeps to itself.
     pub(super) inputs: Vec<ValueId>,
     pub(super) outputs: Vec<ValueId>,
@@ -57,7 +92,8 @@ impl Plan {
         for &id in order {
             let node = graph.node(id)?;
             let (inputs, outputs) = (node.inputs.clone(), node.outputs.clone());
-            steps.push(Step { node: id, head: id, work: Work::Node, inputs, outputs });
+            let cast = Cast::of(&node.op);
+            steps.push(Step { node: id, head: id, work: Work::Node, cast, inputs, outputs });
         }
         Ok(Self::of(graph, steps, HashSet::new()))
     }
@@ -151,13 +187,14 @@ impl<'a> Finder<'a> {
         let node = self.graph.node(id)?;
         let (inputs, outputs) = (node.inputs.clone(), node.outputs.clone());
         let result = outputs.first().copied();
-        Ok((Step { node: id, head: id, work, inputs, outputs }, result))
+        Ok((Step { node: id, head: id, work, cast: Cast::of(&node.op), inputs, outputs }, result))
     }
 
     fn activation(&mut self, step: &mut Step, v: ValueId) -> Result<Option<Activation>> {
-        let Some((id, Op::Activation(activation))) = self.next(v)? else { return Ok(None) };
+        let Some((id, Op::Activation(op))) = self.next(v)? else { return Ok(None) };
+        let Some(activation) = fused::activation(*op) else { return Ok(None) };
         self.take(step, id, v)?;
-        Ok(Some(*activation))
+        Ok(Some(activation))
     }
 
     fn norm(&mut self, id: NodeId) -> Result<Option<Step>> {
@@ -217,6 +254,7 @@ impl<'a> Finder<'a> {
             return Ok(None);
         }
         self.taken.insert(id);
+        let activation = activation.unwrap_or(Activation::None);
         step.work = Work::Conv { conv, biased, norm, residual, activation };
         Ok(Some(step))
     }

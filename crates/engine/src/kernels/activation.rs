@@ -4,25 +4,20 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
-use burn::backend::ops::{ActivationOps, FloatTensorOps};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
-use burn::tensor::BoolDType;
 use occam_kernels::elementwise;
 
-use super::{Activation, FlexTensor, KernelGrads, TrainKernels, build, dense, elements, is_f32, shape};
+use super::{
+    Activation, FlexTensor, KernelGrads, TrainKernels, build, composed, dense, elements, is_f32, shape,
+};
 
 pub(super) fn forward(x: FlexTensor, activation: Activation) -> FlexTensor {
     if activation == Activation::None {
         return x;
     }
     if !is_f32(&x) {
-        let y = Flex::relu(x);
-        if activation == Activation::Relu {
-            return y;
-        }
-        let above = Flex::float_greater_equal_elem(y.clone(), 6.0.into(), BoolDType::Native);
-        return Flex::float_mask_fill(y, above, 6.0.into());
+        return composed::activation::forward::<Flex>(x, activation);
     }
     let mut x = dense(x);
     if let Some(own) = x.try_storage_mut::<f32>() {
@@ -37,12 +32,7 @@ pub(super) fn backward(output: FlexTensor, grad: FlexTensor, activation: Activat
         return grad;
     }
     if !is_f32(&grad) {
-        let inside = Flex::relu_backward(output.clone(), grad);
-        if activation == Activation::Relu {
-            return inside;
-        }
-        let above = Flex::float_greater_equal_elem(output, 6.0.into(), BoolDType::Native);
-        return Flex::float_mask_fill(inside, above, 0.0.into());
+        return composed::activation::backward::<Flex>(output, grad, activation);
     }
     let output = dense(output);
     let mut grad = dense(grad);

@@ -4,16 +4,17 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use occam_kernels::elementwise;
 
-use super::{Activation, FlexTensor, KernelGrads, TrainKernels, build, dense, elements, is_f32, shape};
+use super::{
+    Activation, FlexTensor, KernelGrads, TrainKernels, build, composed, dense, elements, is_f32, shape,
+};
 
 pub(super) fn forward(a: FlexTensor, b: FlexTensor, activation: Activation) -> FlexTensor {
     if !is_f32(&a) {
-        return Flex::occam_activate(Flex::float_add(a, b), activation);
+        return composed::activation::add::<Flex>(a, b, activation);
     }
     let (mut a, mut b) = (dense(a), dense(b));
     if let Some(own) = a.try_storage_mut::<f32>() {

@@ -5,26 +5,16 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Flex, Shape, TensorMetadata};
+use burn::backend::{Autodiff, Flex, Shape, TensorMetadata};
 
 use super::{
-    Activation, FlexTensor, KernelGrads, TrainKernels, build, dense, elements, is_f32, layout, shape,
+    Activation, FlexTensor, KernelGrads, TrainKernels, build, composed, dense, elements, is_f32, layout,
+    shape,
 };
-
-/// By burn's operations, for other element types.
-pub(super) fn composed<B: Backend>(
-    x: FloatTensor<B>,
-    scale: FloatTensor<B>,
-    shift: FloatTensor<B>,
-) -> FloatTensor<B> {
-    let spread: Vec<usize> = x.shape().iter().enumerate().map(|(i, &d)| if i == 1 { d } else { 1 }).collect();
-    let view = |t| B::float_reshape(t, Shape::from(spread.clone()));
-    B::float_add(B::float_mul(x, view(scale)), view(shift))
-}
 
 pub(super) fn forward(x: FlexTensor, scale: FlexTensor, shift: FlexTensor) -> FlexTensor {
     if !is_f32(&x) {
-        return composed::<Flex>(x, scale, shift);
+        return composed::channels::affine::<Flex>(x, scale, shift);
     }
     let (x, scale, shift) = (dense(x), dense(scale), dense(shift));
     let out = occam_kernels::batch_norm::apply(
@@ -35,17 +25,6 @@ pub(super) fn forward(x: FlexTensor, scale: FlexTensor, shift: FlexTensor) -> Fl
         Activation::None,
     );
     build(&shape(&x), out)
-}
-
-/// Sum over all axes but the channels', as a vector.
-pub(super) fn channel_sum<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
-    let shape: Vec<usize> = x.shape().iter().copied().collect();
-    let channels = shape.get(1).copied().unwrap_or(1);
-    let mut out = x;
-    for axis in (0..shape.len()).filter(|&a| a != 1) {
-        out = B::float_sum_dim(out, axis);
-    }
-    B::float_reshape(out, Shape::from(vec![channels]))
 }
 
 #[derive(Debug)]

@@ -5,11 +5,11 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, AutodiffBackend, Backend, Flex, Shape, TensorMetadata};
+use burn::backend::{Autodiff, AutodiffBackend, Backend, Flex};
 use occam_kernels::batch_norm::{affine, apply, statistics};
 
 use super::{
-    Activation, FlexTensor, KernelGrads, TrainKernels, activation, build, dense, elements, is_f32, layout,
+    Activation, FlexTensor, KernelGrads, TrainKernels, build, composed, dense, elements, is_f32, layout,
     shape,
 };
 
@@ -33,8 +33,7 @@ pub(super) fn forward(
     activation: Activation,
 ) -> (FlexTensor, FlexTensor, FlexTensor) {
     if !is_f32(&x) {
-        let (y, mean, var) = composed_forward::<Flex>(x, weight, bias, eps);
-        return (Flex::occam_activate(y, activation), mean, var);
+        return composed::batch_norm::forward::<Flex>(x, weight, bias, eps, activation);
     }
     let (x, weight, bias) = (dense(x), dense(weight), dense(bias));
     let layout = layout(&x);
@@ -46,9 +45,7 @@ pub(super) fn forward(
 
 pub(super) fn backward(saved: Saved<Flex>, grad: FlexTensor) -> [FlexTensor; 3] {
     if !is_f32(&grad) {
-        let y = composed_output::<Flex>(&saved);
-        let grad = activation::backward(Flex::occam_activate(y, saved.activation), grad, saved.activation);
-        return composed_backward::<Flex>(saved, grad);
+        return composed::batch_norm::backward::<Flex>(saved, grad);
     }
     let (x, grad) = (dense(saved.x), dense(grad));
     let (weight, bias, mean, var) =
@@ -67,66 +64,7 @@ pub(super) fn backward(saved: Saved<Flex>, grad: FlexTensor) -> [FlexTensor; 3] 
     [build(&shape(&x), dx), build(&[layout.channels], dweight), build(&[layout.channels], dbias)]
 }
 
-/// `[1, C, 1, ..]` of the rank of `x`.
-fn spread<B: Backend>(x: &FloatTensor<B>, v: FloatTensor<B>) -> FloatTensor<B> {
-    let shape: Vec<usize> = x.shape().iter().enumerate().map(|(i, &d)| if i == 1 { d } else { 1 }).collect();
-    B::float_reshape(v, Shape::from(shape))
-}
-
-/// Mean over all axes but the channels', as a vector.
-fn channel_mean<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
-    let shape: Vec<usize> = x.shape().iter().copied().collect();
-    let channels = shape.get(1).copied().unwrap_or(1);
-    let mut out = x;
-    for axis in (0..shape.len()).filter(|&a| a != 1) {
-        out = B::float_mean_dim(out, axis);
-    }
-    B::float_reshape(out, Shape::from(vec![channels]))
-}
-
 type Three<B> = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>);
-
-fn composed_forward<B: Backend>(
-    x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    bias: FloatTensor<B>,
-    eps: f64,
-) -> Three<B> {
-    let mean = channel_mean::<B>(x.clone());
-    let centred = B::float_sub(x.clone(), spread::<B>(&x, mean.clone()));
-    let var = channel_mean::<B>(B::float_mul(centred.clone(), centred.clone()));
-    let std = B::float_sqrt(B::float_add_scalar(var.clone(), eps.into()));
-    let scale = B::float_div(weight, std);
-    let output = B::float_mul(centred, spread::<B>(&x, scale));
-    (B::float_add(output, spread::<B>(&x, bias)), mean, var)
-}
-
-/// The output before the activation, once more.
-fn composed_output<B: Backend>(saved: &Saved<B>) -> FloatTensor<B> {
-    let std = B::float_sqrt(B::float_add_scalar(saved.var.clone(), saved.eps.into()));
-    let centred = B::float_sub(saved.x.clone(), spread::<B>(&saved.x, saved.mean.clone()));
-    let scale = B::float_div(saved.weight.clone(), std);
-    let hat = B::float_mul(centred, spread::<B>(&saved.x, scale));
-    B::float_add(hat, spread::<B>(&saved.x, saved.bias.clone()))
-}
-
-fn composed_backward<B: Backend>(saved: Saved<B>, grad: FloatTensor<B>) -> [FloatTensor<B>; 3] {
-    let x = saved.x;
-    let shape: Vec<usize> = x.shape().iter().copied().collect();
-    let channels = shape.get(1).copied().unwrap_or(1).max(1);
-    let count = (shape.iter().product::<usize>() / channels) as f64;
-    let std = B::float_sqrt(B::float_add_scalar(saved.var, saved.eps.into()));
-    let centred = B::float_sub(x.clone(), spread::<B>(&x, saved.mean));
-    let hat = B::float_div(centred, spread::<B>(&x, std.clone()));
-    let mean_dy = channel_mean::<B>(grad.clone());
-    let mean_dy_hat = channel_mean::<B>(B::float_mul(grad.clone(), hat.clone()));
-    let inner = B::float_sub(
-        B::float_sub(grad, spread::<B>(&x, mean_dy.clone())),
-        B::float_mul(hat, spread::<B>(&x, mean_dy_hat.clone())),
-    );
-    let dx = B::float_mul(inner, spread::<B>(&x, B::float_div(saved.weight, std)));
-    [dx, B::float_mul_scalar(mean_dy_hat, count.into()), B::float_mul_scalar(mean_dy, count.into())]
-}
 
 #[derive(Debug)]
 struct BatchNormBackward;

@@ -4,14 +4,12 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::ops::{ConvOptions, FloatTensorOps, ModuleOps};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Flex, TensorMetadata};
-use burn::tensor::Slice;
+use burn::backend::{Autodiff, Flex};
 use occam_kernels::conv::{Dims, Epilogue, Geometry};
 
 use super::{
-    Activation, FlexTensor, KernelGrads, TrainKernels, affine, build, dense, elements, is_f32, shape, sizes,
+    Activation, FlexTensor, KernelGrads, TrainKernels, build, composed, dense, elements, is_f32, shape, sizes,
 };
 
 /// How the kernel moves over the image; see [`occam_graph::ops::Conv`].
@@ -38,14 +36,6 @@ fn dims(x: &FlexTensor, weight: &FlexTensor, g: ConvGeometry) -> Dims {
     Dims { n, c, h, w, o: g.outputs.unwrap_or(o), kh, kw, geometry, weight_row }
 }
 
-/// The part of the weights that is used, for burn's operations.
-fn used(x: &FlexTensor, weight: FlexTensor, g: ConvGeometry) -> FlexTensor {
-    let Some(outputs) = g.outputs else { return weight };
-    let [_, c, ..] = sizes::<4>(x);
-    let part = [outputs, c.checked_div(g.groups).unwrap_or(0)];
-    Flex::float_slice(weight, &part.map(|end| Slice::new(0, Some(end as isize), 1)))
-}
-
 /// The gradient of the used part among zeros, of the shape of the weights.
 fn spread(weight: &[usize], dw: FlexTensor) -> FlexTensor {
     let part = shape(&dw);
@@ -62,14 +52,9 @@ fn spread(weight: &[usize], dw: FlexTensor) -> FlexTensor {
     build(weight, out)
 }
 
-fn options(g: ConvGeometry) -> ConvOptions<2> {
-    ConvOptions::new_with_padding(g.stride, g.padding, g.dilation, g.groups)
-}
-
 pub(super) fn forward(x: FlexTensor, weight: FlexTensor, geometry: ConvGeometry) -> FlexTensor {
     if !is_f32(&x) {
-        let weight = used(&x, weight, geometry);
-        return Flex::conv2d(x, weight, None, options(geometry));
+        return composed::conv::forward::<Flex>(x, weight, None, geometry);
     }
     let (x, weight) = (dense(x), dense(weight));
     let d = dims(&x, &weight, geometry);
@@ -85,8 +70,7 @@ pub(super) fn biased(
     geometry: ConvGeometry,
 ) -> FlexTensor {
     if !is_f32(&x) {
-        let weight = used(&x, weight, geometry);
-        return Flex::conv2d(x, weight, Some(bias), options(geometry));
+        return composed::conv::forward::<Flex>(x, weight, Some(bias), geometry);
     }
     let (x, weight, bias) = (dense(x), dense(weight), dense(bias));
     let d = dims(&x, &weight, geometry);
@@ -106,7 +90,7 @@ pub(super) fn fused(
     activation: Activation,
 ) -> FlexTensor {
     if !is_f32(&x) {
-        let y = affine::composed::<Flex>(forward(x, weight, geometry), scale, shift);
+        let y = Flex::occam_channel_affine(forward(x, weight, geometry), scale, shift);
         return match residual {
             Some(residual) => Flex::occam_add(y, residual, activation),
             None => Flex::occam_activate(y, activation),
@@ -134,20 +118,7 @@ pub(super) fn backward(
     wanted: [bool; 2],
 ) -> [Option<FlexTensor>; 2] {
     if !is_f32(&x) {
-        let (whole, weight) = (weight.clone(), used(&x, weight, geometry));
-        let options = options(geometry);
-        let dx = wanted[0]
-            .then(|| Flex::conv2d_x_backward(x.clone(), weight.clone(), grad.clone(), options.clone()));
-        let dw = wanted[1].then(|| Flex::conv2d_weight_backward(x, weight, grad, options));
-        let dw = dw.map(|dw| match geometry.outputs {
-            None => dw,
-            Some(_) => {
-                let ends: Vec<_> = dw.shape().iter().map(|&d| Slice::new(0, Some(d as isize), 1)).collect();
-                let zeros = Flex::float_mul_scalar(whole, 0.0.into());
-                Flex::float_slice_assign(zeros, &ends, dw)
-            }
-        });
-        return [dx, dw];
+        return composed::conv::backward::<Flex>(x, weight, grad, geometry, wanted);
     }
     let (x, weight, grad) = (dense(x), dense(weight), dense(grad));
     let d = dims(&x, &weight, geometry);

@@ -6,8 +6,8 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, TensorMetadata};
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Autodiff, Backend, Flex, TensorMetadata};
 use occam_kernels::pool::{self, Pool};
 
 use super::{FlexTensor, KernelGrads, TrainKernels, build, dense, elements, shape};
@@ -24,7 +24,15 @@ pub enum Reduction {
 }
 
 /// Where the largest elements were.
-pub(crate) type Indices = Option<Arc<Vec<u32>>>;
+#[derive(Debug, Clone)]
+pub(crate) enum Indices<B: Backend> {
+    /// They are not needed.
+    None,
+    /// As [`pool::max_forward`] gives them.
+    Host(Arc<Vec<u32>>),
+    /// As burn's pooling gives them.
+    Device(IntTensor<B>),
+}
 
 /// Planes, and elements of each.
 fn planes(shape: &[usize]) -> (usize, usize) {
@@ -55,17 +63,17 @@ pub(super) fn forward(x: FlexTensor, reduction: Reduction) -> FlexTensor {
 }
 
 /// As [`forward`], with what the way back needs.
-pub(super) fn indexed(x: FlexTensor, reduction: Reduction) -> (FlexTensor, Indices) {
-    let Reduction::Max(p) = reduction else { return (forward(x, reduction), None) };
+pub(super) fn indexed(x: FlexTensor, reduction: Reduction) -> (FlexTensor, Indices<Flex>) {
+    let Reduction::Max(p) = reduction else { return (forward(x, reduction), Indices::None) };
     let x = dense(x);
     let shape = shape(&x);
     let (out, indices) = pool::max_forward(elements(&x), planes(&shape).0, &p);
-    (build(&shape_of(&shape, reduction), out), Some(Arc::new(indices)))
+    (build(&shape_of(&shape, reduction), out), Indices::Host(Arc::new(indices)))
 }
 
 pub(super) fn backward(
     grad: FlexTensor,
-    indices: Indices,
+    indices: Indices<Flex>,
     input: &[usize],
     reduction: Reduction,
 ) -> FlexTensor {
@@ -74,7 +82,10 @@ pub(super) fn backward(
     let dy = elements(&grad);
     let dx = match reduction {
         Reduction::Max(p) => {
-            let indices = indices.as_deref().map_or(&[][..], Vec::as_slice);
+            let indices = match &indices {
+                Indices::Host(indices) => indices.as_slice(),
+                Indices::None | Indices::Device(_) => &[],
+            };
             pool::max_backward(dy, indices, planes, &p)
         }
         Reduction::Average(p, pads) => pool::avg_backward(dy, planes, &p, pads),
@@ -87,7 +98,7 @@ pub(super) fn backward(
 struct PoolBackward;
 
 impl<B: KernelGrads> Backward<B, 1> for PoolBackward {
-    type State = (Indices, Vec<usize>, Reduction);
+    type State = (Indices<B>, Vec<usize>, Reduction);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let (indices, input, reduction) = ops.state;

@@ -1,11 +1,11 @@
 //! Adam with decoupled weight decay.
 
-use indexmap::IndexMap;
 use serde::Deserialize;
 
-use super::{Optimizer, State, split_slot};
+use super::memory::{Kept, Memory, average, or_zeros};
+use super::{Optimizer, Settings, State, power};
 use crate::kernels::AdamWRule;
-use crate::{Device, Error, Result, Tensor};
+use crate::{Result, Tensor};
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101), as `torch.optim.AdamW`.
 ///
@@ -25,15 +25,7 @@ pub struct AdamW {
     /// Whether the denominator never shrinks.
     pub amsgrad: bool,
     #[serde(skip)]
-    moments: IndexMap<String, Moments>,
-}
-
-#[derive(Debug, Clone)]
-struct Moments {
-    step: u32,
-    exp_avg: Tensor,
-    exp_avg_sq: Tensor,
-    max_exp_avg_sq: Option<Tensor>,
+    memory: Memory<3>,
 }
 
 impl Default for AdamW {
@@ -44,97 +36,69 @@ impl Default for AdamW {
             eps: 1e-8,
             weight_decay: 1e-2,
             amsgrad: false,
-            moments: IndexMap::new(),
+            memory: Memory::default(),
         }
     }
 }
 
-const SLOTS: [&str; 4] = ["step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"];
+pub(super) const SLOTS: [&str; 3] = ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"];
 
 impl Optimizer for AdamW {
-    fn lr(&self) -> f64 {
-        self.lr
+    fn settings(&self) -> Settings {
+        Settings { lr: self.lr, momentum: Some(self.betas.0), weight_decay: self.weight_decay }
     }
 
-    fn step(&mut self, name: &str, param: Tensor, grad: &Tensor, lr: f64) -> Result<Tensor> {
-        if !self.amsgrad && param.steps_in_one_pass(&[grad]) {
-            let rule = AdamWRule { lr, betas: self.betas, eps: self.eps, weight_decay: self.weight_decay };
-            let zeros = || Tensor::full(&param.shape(), 0.0, &param.device());
-            let (step, moments) = match self.moments.swap_remove(name) {
-                Some(m) => (m.step.saturating_add(1), [m.exp_avg, m.exp_avg_sq]),
-                None => (1, [zeros(), zeros()]),
-            };
-            let [moved, exp_avg, exp_avg_sq] = param.adamw(grad, moments, step, rule)?;
-            let moments = Moments { step, exp_avg, exp_avg_sq, max_exp_avg_sq: None };
-            self.moments.insert(name.into(), moments);
-            return Ok(moved);
-        }
-        let (b1, b2) = self.betas;
-        let square = grad.mul(grad)?;
-        let (step, exp_avg, exp_avg_sq, before) = match self.moments.get(name) {
-            Some(m) => (
-                m.step + 1,
-                m.exp_avg.scale(b1)?.add(&grad.scale(1.0 - b1)?)?,
-                m.exp_avg_sq.scale(b2)?.add(&square.scale(1.0 - b2)?)?,
-                m.max_exp_avg_sq.clone(),
-            ),
-            None => (1, grad.scale(1.0 - b1)?, square.scale(1.0 - b2)?, None),
+    fn step(&mut self, name: &str, param: Tensor, grad: &Tensor, at: &Settings) -> Result<Tensor> {
+        let rule = AdamWRule {
+            lr: at.lr,
+            betas: (at.momentum.unwrap_or(self.betas.0), self.betas.1),
+            eps: self.eps,
+            weight_decay: at.weight_decay,
         };
-        let largest = match (self.amsgrad, before) {
-            (false, _) => None,
-            (true, None) => Some(exp_avg_sq.clone()),
-            (true, Some(before)) => Some(before.maximum(&exp_avg_sq)?),
-        };
-        let exponent = i32::try_from(step).unwrap_or(i32::MAX);
-        let (c1, c2) = (1.0 - b1.powi(exponent), 1.0 - b2.powi(exponent));
-        let denominator =
-            largest.as_ref().unwrap_or(&exp_avg_sq).sqrt()?.scale(1.0 / c2.sqrt())?.shift(self.eps)?;
-        let update = exp_avg.div(&denominator)?.scale(lr / c1)?;
-        let moved = param.scale(1.0 - lr * self.weight_decay)?.sub(&update)?;
-        let moments = Moments { step, exp_avg, exp_avg_sq, max_exp_avg_sq: largest };
-        self.moments.insert(name.into(), moments);
+        let mut kept = self.memory.take(name);
+        let moved = adapt(param, grad, &mut kept, rule, self.amsgrad)?;
+        self.memory.keep(name, kept);
         Ok(moved)
     }
 
     fn state(&self) -> State {
-        let mut state = State::new();
-        for (name, m) in &self.moments {
-            // Exact in f32 up to 2^24 steps; the two halves keep the rest.
-            let step = [(m.step >> 16) as f32, (m.step & 0xffff) as f32];
-            if let Ok(t) = Tensor::from_f32(&[2], step.to_vec(), &Device::cpu()) {
-                state.insert(format!("{name}.step"), t);
-            }
-            state.insert(format!("{name}.exp_avg"), m.exp_avg.clone());
-            state.insert(format!("{name}.exp_avg_sq"), m.exp_avg_sq.clone());
-            if let Some(v) = &m.max_exp_avg_sq {
-                state.insert(format!("{name}.max_exp_avg_sq"), v.clone());
-            }
-        }
-        state
+        self.memory.state(SLOTS)
     }
 
     fn load_state(&mut self, state: State) -> Result<()> {
-        let mut found: IndexMap<String, IndexMap<String, Tensor>> = IndexMap::new();
-        for (key, tensor) in state {
-            let (name, slot) = split_slot(&key, &SLOTS)?;
-            found.entry(name.into()).or_default().insert(slot.into(), tensor);
-        }
-        let mut moments = IndexMap::new();
-        for (name, mut slots) in found {
-            let mut take = |slot: &str| {
-                slots
-                    .swap_remove(slot)
-                    .ok_or_else(|| Error::Optim(format!("the state of `{name}` lacks `{slot}`")))
-            };
-            let step = match take("step")?.to_f32()?.as_slice() {
-                [high, low] => ((*high as u32) << 16) | (*low as u32 & 0xffff),
-                _ => return Err(Error::Optim(format!("`{name}.step` is damaged"))),
-            };
-            let (exp_avg, exp_avg_sq) = (take("exp_avg")?, take("exp_avg_sq")?);
-            let max_exp_avg_sq = take("max_exp_avg_sq").ok();
-            moments.insert(name, Moments { step, exp_avg, exp_avg_sq, max_exp_avg_sq });
-        }
-        self.moments = moments;
-        Ok(())
+        self.memory.load(state, SLOTS)
     }
+}
+
+/// The parameter after a step, whose moments are in `kept`.
+pub(super) fn adapt(
+    param: Tensor,
+    grad: &Tensor,
+    kept: &mut Kept<3>,
+    rule: AdamWRule,
+    amsgrad: bool,
+) -> Result<Tensor> {
+    kept.step = kept.step.saturating_add(1);
+    let [exp_avg, exp_avg_sq, largest] = std::mem::take(&mut kept.tensors);
+    if !amsgrad && param.steps_in_one_pass(&[grad]) {
+        let moments = [or_zeros(exp_avg, &param), or_zeros(exp_avg_sq, &param)];
+        let [moved, exp_avg, exp_avg_sq] = param.adamw(grad, moments, kept.step, rule)?;
+        kept.tensors = [Some(exp_avg), Some(exp_avg_sq), None];
+        return Ok(moved);
+    }
+    let (b1, b2) = rule.betas;
+    let exp_avg = average(exp_avg.as_ref(), grad, b1)?;
+    let exp_avg_sq = average(exp_avg_sq.as_ref(), &grad.mul(grad)?, b2)?;
+    let largest = match (amsgrad, largest) {
+        (false, _) => None,
+        (true, None) => Some(exp_avg_sq.clone()),
+        (true, Some(before)) => Some(before.maximum(&exp_avg_sq)?),
+    };
+    let (c1, c2) = (1.0 - power(b1, kept.step), 1.0 - power(b2, kept.step));
+    let second = largest.as_ref().unwrap_or(&exp_avg_sq);
+    let denominator = second.sqrt()?.scale(1.0 / c2.sqrt())?.shift(rule.eps)?;
+    let update = exp_avg.div(&denominator)?.scale(rule.lr / c1)?;
+    let moved = param.scale(1.0 - rule.lr * rule.weight_decay)?.sub(&update)?;
+    kept.tensors = [Some(exp_avg), Some(exp_avg_sq), largest];
+    Ok(moved)
 }

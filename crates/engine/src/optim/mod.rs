@@ -1,28 +1,60 @@
 //! Optimizers: how a parameter follows its gradient. One a file.
 
+mod adadelta;
+mod adagrad;
+mod adam;
 mod adamw;
+mod lamb;
+mod lars;
+mod maximize;
+mod memory;
+mod rmsprop;
 mod sgd;
 
+pub use adadelta::Adadelta;
+pub use adagrad::Adagrad;
+pub use adam::Adam;
 pub use adamw::AdamW;
+pub use lamb::Lamb;
+pub use lars::Lars;
+pub use maximize::Maximize;
+pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
 use indexmap::IndexMap;
 
-use crate::{Error, Result, Tensor};
+use crate::{Result, Tensor};
 
 /// An optimizer's own tensors, by `<parameter>.<slot>`, such as `fc.weight.momentum_buffer`.
 pub type State = IndexMap<String, Tensor>;
 
+/// What schedules may move while a training goes on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// Learning rate.
+    pub lr: f64,
+    /// Share of the last direction that is kept: `momentum`, or the first of `betas`. None where there is no such thing.
+    pub momentum: Option<f64>,
+    /// Factor of the L2 penalty, or of the decay where that is decoupled.
+    pub weight_decay: f64,
+}
+
 /// Moves parameters against their gradients.
 pub trait Optimizer: Send + Sync {
-    /// Learning rate that the config asks for; schedules start from it.
-    fn lr(&self) -> f64;
+    /// What the config asks for; schedules start from it.
+    fn settings(&self) -> Settings;
 
     /// The parameter `name` after a step along its gradient; it is changed in its place if nobody else has it.
     ///
     /// # Errors
     /// The shapes do not fit.
-    fn step(&mut self, name: &str, param: Tensor, grad: &Tensor, lr: f64) -> Result<Tensor>;
+    fn step(&mut self, name: &str, param: Tensor, grad: &Tensor, at: &Settings) -> Result<Tensor>;
+
+    /// Factor by which all gradients of a step are multiplied first, where their joint 2-norm is `norm`.
+    fn gradient_factor(&self, norm: f64) -> f64 {
+        let _ = norm;
+        1.0
+    }
 
     /// Everything that a later step depends on beside the parameters.
     fn state(&self) -> State;
@@ -34,9 +66,7 @@ pub trait Optimizer: Send + Sync {
     fn load_state(&mut self, state: State) -> Result<()>;
 }
 
-/// Splits `fc.weight.momentum_buffer` into `fc.weight` and one of `slots`.
-fn split_slot<'a>(key: &'a str, slots: &[&str]) -> Result<(&'a str, &'a str)> {
-    key.rsplit_once('.')
-        .filter(|(_, slot)| slots.contains(slot))
-        .ok_or_else(|| Error::Optim(format!("`{key}` is no state of this optimizer")))
+/// `base` to the power of a step's number.
+fn power(base: f64, step: u32) -> f64 {
+    base.powi(i32::try_from(step).unwrap_or(i32::MAX))
 }

@@ -1,9 +1,9 @@
 //! Stochastic gradient descent.
 
-use indexmap::IndexMap;
 use serde::Deserialize;
 
-use super::{Optimizer, State, split_slot};
+use super::memory::{Memory, or_zeros};
+use super::{Optimizer, Settings, State};
 use crate::kernels::SgdRule;
 use crate::{Result, Tensor};
 
@@ -29,8 +29,10 @@ pub struct Sgd {
     #[serde(default)]
     pub nesterov: bool,
     #[serde(skip)]
-    buffers: IndexMap<String, Tensor>,
+    memory: Memory<1>,
 }
+
+const SLOTS: [&str; 1] = ["momentum_buffer"];
 
 impl Sgd {
     /// Plain descent: no momentum, no decay.
@@ -41,61 +43,75 @@ impl Sgd {
             dampening: 0.0,
             weight_decay: 0.0,
             nesterov: false,
-            buffers: IndexMap::new(),
+            memory: Memory::default(),
         }
     }
 }
 
 impl Optimizer for Sgd {
-    fn lr(&self) -> f64 {
-        self.lr
+    fn settings(&self) -> Settings {
+        Settings { lr: self.lr, momentum: Some(self.momentum), weight_decay: self.weight_decay }
     }
 
-    fn step(&mut self, name: &str, param: Tensor, grad: &Tensor, lr: f64) -> Result<Tensor> {
-        if param.steps_in_one_pass(&[grad]) {
-            let rule = SgdRule {
-                lr,
-                momentum: self.momentum,
-                dampening: self.dampening,
-                weight_decay: self.weight_decay,
-                nesterov: self.nesterov,
-            };
-            if self.momentum == 0.0 {
-                return param.sgd(grad, rule);
-            }
-            let before = self.buffers.swap_remove(name);
-            let first = before.is_none();
-            let buffer = before.unwrap_or_else(|| Tensor::full(&param.shape(), 0.0, &param.device()));
-            let [moved, buffer] = param.sgd_momentum(grad, buffer, first, rule)?;
-            self.buffers.insert(name.into(), buffer);
-            return Ok(moved);
+    fn step(&mut self, name: &str, param: Tensor, grad: &Tensor, at: &Settings) -> Result<Tensor> {
+        let rule = SgdRule {
+            lr: at.lr,
+            momentum: at.momentum.unwrap_or(self.momentum),
+            dampening: self.dampening,
+            weight_decay: at.weight_decay,
+            nesterov: self.nesterov,
+        };
+        if rule.momentum == 0.0 {
+            return descend(param, grad, &rule);
         }
-        let mut d = grad.clone();
-        if self.weight_decay != 0.0 {
-            d = d.add(&param.scale(self.weight_decay)?)?;
-        }
-        if self.momentum != 0.0 {
-            let buffer = match self.buffers.get(name) {
-                Some(b) => b.scale(self.momentum)?.add(&d.scale(1.0 - self.dampening)?)?,
-                None => d.clone(),
-            };
-            d = if self.nesterov { d.add(&buffer.scale(self.momentum)?)? } else { buffer.clone() };
-            self.buffers.insert(name.into(), buffer);
-        }
-        param.sub(&d.scale(lr)?)
+        let mut kept = self.memory.take(name);
+        let [before] = kept.tensors;
+        let (moved, buffer) = descend_with_momentum(param, grad, before, rule)?;
+        kept.tensors = [Some(buffer)];
+        self.memory.keep(name, kept);
+        Ok(moved)
     }
 
     fn state(&self) -> State {
-        self.buffers.iter().map(|(name, b)| (format!("{name}.momentum_buffer"), b.clone())).collect()
+        self.memory.state(SLOTS)
     }
 
     fn load_state(&mut self, state: State) -> Result<()> {
-        let mut buffers = IndexMap::new();
-        for (key, tensor) in state {
-            let (name, _) = split_slot(&key, &["momentum_buffer"])?;
-            buffers.insert(name.to_owned(), tensor);
-        }
-        self.buffers = buffers;
-        Ok(())
+        self.memory.load(state, SLOTS)
     }
+}
+
+fn direction(param: &Tensor, grad: &Tensor, rule: &SgdRule) -> Result<Tensor> {
+    if rule.weight_decay == 0.0 {
+        return Ok(grad.clone());
+    }
+    grad.add(&param.scale(rule.weight_decay)?)
+}
+
+fn descend(param: Tensor, grad: &Tensor, rule: &SgdRule) -> Result<Tensor> {
+    if param.steps_in_one_pass(&[grad]) {
+        return param.sgd(grad, *rule);
+    }
+    param.sub(&direction(&param, grad, rule)?.scale(rule.lr)?)
+}
+
+/// The parameter and its buffer after a step; without a buffer it is the first.
+pub(super) fn descend_with_momentum(
+    param: Tensor,
+    grad: &Tensor,
+    before: Option<Tensor>,
+    rule: SgdRule,
+) -> Result<(Tensor, Tensor)> {
+    if param.steps_in_one_pass(&[grad]) {
+        let first = before.is_none();
+        let [moved, buffer] = param.sgd_momentum(grad, or_zeros(before, grad), first, rule)?;
+        return Ok((moved, buffer));
+    }
+    let d = direction(&param, grad, &rule)?;
+    let buffer = match before {
+        Some(b) => b.scale(rule.momentum)?.add(&d.scale(1.0 - rule.dampening)?)?,
+        None => d.clone(),
+    };
+    let along = if rule.nesterov { d.add(&buffer.scale(rule.momentum)?)? } else { buffer.clone() };
+    Ok((param.sub(&along.scale(rule.lr)?)?, buffer))
 }

@@ -2,7 +2,7 @@
 
 use super::Rule;
 
-/// The factor on the rate goes in a straight line from `start_factor` at the first step to `end_factor` after
+/// The factor on the value goes in a straight line from `start_factor` at the first step to `end_factor` after
 /// `total` steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Linear {
@@ -15,12 +15,12 @@ pub struct Linear {
 }
 
 impl Rule for Linear {
-    fn next(&self, step: u64, lr: f64, _: f64) -> f64 {
+    fn next(&self, step: u64, value: f64, _: f64) -> f64 {
         if step == 0 {
-            return lr * self.start_factor;
+            return value * self.start_factor;
         }
         let slope = self.end_factor - self.start_factor;
         let before = self.total as f64 * self.start_factor + (step - 1) as f64 * slope;
-        lr * (1.0 + slope / before)
+        value * (1.0 + slope / before)
     }
 }

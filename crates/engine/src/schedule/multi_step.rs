@@ -2,7 +2,7 @@
 
 use super::Rule;
 
-/// The rate is multiplied by `gamma` at every step of `milestones`, once for each time it is listed.
+/// The value is multiplied by `gamma` at every step of `milestones`, once for each time it is listed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MultiStep {
     /// Steps, counted from the schedule's begin.
@@ -12,8 +12,8 @@ pub struct MultiStep {
 }
 
 impl Rule for MultiStep {
-    fn next(&self, step: u64, lr: f64, _: f64) -> f64 {
+    fn next(&self, step: u64, value: f64, _: f64) -> f64 {
         let times = self.milestones.iter().filter(|&&m| m == step).count();
-        lr * self.gamma.powi(i32::try_from(times).unwrap_or(i32::MAX))
+        value * self.gamma.powi(i32::try_from(times).unwrap_or(i32::MAX))
     }
 }

@@ -126,6 +126,15 @@ impl Tensor {
         Ok(Tensor::wrap(Dispatch::occam_add(self.inner, other.inner, activation)))
     }
 
+    /// Every element kept in `[low, high]`.
+    ///
+    /// # Errors
+    /// The elements are no floats.
+    pub fn clamp(&self, low: f64, high: f64) -> Result<Tensor> {
+        self.need_float("clamp")?;
+        Ok(Tensor::wrap(Dispatch::float_clamp(self.inner.clone(), low.into(), high.into())))
+    }
+
     /// Element by element the larger of the two.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Every operation checks what it is given and returns a [`Result`]: burn's own checks panic, and a panic must not
 //! be reachable from a model file.
 
+mod activation;
 mod arithmetic;
 mod normalize;
 mod quantize;
@@ -21,10 +22,11 @@ use burn::backend::{
     AutodiffBackend, DType as BurnType, Dispatch, DispatchAutodiffContext, DispatchTensor, Shape, TensorData,
     TensorMetadata,
 };
-use burn::tensor::read_sync;
+use burn::tensor::{FloatDType, read_sync};
 use occam_graph::{Array, DType, Data};
 
 use crate::error::refuse;
+use crate::kernels::TrainKernels;
 use crate::{Device, Error, Result};
 
 /// A multi-dimensional array on a device, of floats or integers; clones share the elements.
@@ -215,6 +217,37 @@ impl Tensor {
         } else {
             Self::wrap(Dispatch::int_inner(self.inner.clone()))
         }
+    }
+
+    /// The same numbers as floats of another type, rounded to the nearest.
+    ///
+    /// # Errors
+    /// The elements are no floats, or `dtype` is none.
+    pub fn cast(&self, dtype: DType) -> Result<Self> {
+        self.need_float("cast")?;
+        let to = match dtype {
+            DType::F64 => FloatDType::F64,
+            DType::F32 => FloatDType::F32,
+            DType::F16 => FloatDType::F16,
+            DType::BF16 => FloatDType::BF16,
+            other => return refuse("cast", format!("floats cannot become {other}")),
+        };
+        if self.dtype()? == dtype {
+            return Ok(self.clone());
+        }
+        Ok(Self::wrap(Dispatch::float_cast(self.inner.clone(), to)))
+    }
+
+    /// The same elements, whose gradient is multiplied by `factor` on its way back.
+    ///
+    /// # Errors
+    /// The elements are no floats.
+    pub fn scale_gradient(&self, factor: f64) -> Result<Self> {
+        self.need_float("scale_gradient")?;
+        if factor == 1.0 || !self.is_tracked() {
+            return Ok(self.clone());
+        }
+        Ok(Self::wrap(Dispatch::occam_scale_gradient(self.inner.clone(), factor)))
     }
 
     /// Gradients of this scalar with respect to all leaves that it depends on.

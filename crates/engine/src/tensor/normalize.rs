@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::backend::Dispatch;
-use burn::backend::ops::ActivationOps;
+use burn::backend::ops::{ActivationOps, ModuleOps};
 
 use occam_graph::{DType, Data};
 
@@ -81,6 +81,22 @@ impl Tensor {
             }
         }
         Ok(())
+    }
+
+    /// `(x − μ) / √(σ² + eps) · weight + bias` with mean and biased variance over the last axis.
+    ///
+    /// # Errors
+    /// `weight` and `bias` have not one element for each of the last axis.
+    pub fn layer_norm(&self, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+        self.need_float("layer_norm")?;
+        let features = self.dim(self.rank().saturating_sub(1))?;
+        for v in [weight, bias] {
+            if v.shape() != [features] || v.inner_type() != self.inner_type() {
+                return refuse("layer_norm", format!("{v:?} does not fit {self:?}"));
+            }
+        }
+        let (x, weight, bias) = (self.inner.clone(), weight.inner.clone(), bias.inner.clone());
+        Ok(Tensor::wrap(Dispatch::layer_norm(x, weight, Some(bias), eps)))
     }
 
     /// Normalizes every channel (axis 1) by the batch's own mean and biased variance, then `· weight + bias`.

@@ -2,6 +2,7 @@
 
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, Shape};
+use burn::tensor::ops::PadMode;
 
 use occam_graph::{DType, Data};
 
@@ -36,6 +37,47 @@ impl Tensor {
         self.need_axis("swap_axes", a)?;
         self.need_axis("swap_axes", b)?;
         Ok(Tensor::wrap(Dispatch::float_swap_dims(self.inner.clone(), a, b)))
+    }
+
+    /// Axis `i` of the result is axis `perm[i]`.
+    ///
+    /// # Errors
+    /// `perm` has not every axis once, or the elements are no floats.
+    pub fn permute(&self, perm: &[usize]) -> Result<Tensor> {
+        self.need_float("permute")?;
+        let mut sorted = perm.to_vec();
+        sorted.sort_unstable();
+        if !sorted.into_iter().eq(0..self.rank()) {
+            return refuse("permute", format!("{perm:?} is no order of the axes of {self:?}"));
+        }
+        Ok(Tensor::wrap(Dispatch::float_permute(self.inner.clone(), perm)))
+    }
+
+    /// Repeats the elements along axes of size 1, up to `shape`.
+    ///
+    /// # Errors
+    /// Another size differs, or the elements are no floats.
+    pub fn expand(&self, shape: &[usize]) -> Result<Tensor> {
+        self.need_float("expand")?;
+        let fits =
+            shape.len() == self.rank() && self.shape().iter().zip(shape).all(|(&d, &n)| d == n || d == 1);
+        if !fits {
+            return refuse("expand", format!("{self:?} cannot be repeated to {shape:?}"));
+        }
+        Ok(Tensor::wrap(Dispatch::float_expand(self.inner.clone(), Shape::from(shape.to_vec()))))
+    }
+
+    /// Zeros before and behind the elements of every axis.
+    ///
+    /// # Errors
+    /// `padding` has not one pair an axis, or the elements are no floats.
+    pub fn pad(&self, padding: &[(usize, usize)]) -> Result<Tensor> {
+        self.need_float("pad")?;
+        if padding.len() != self.rank() {
+            return refuse("pad", format!("{} pairs for {self:?}", padding.len()));
+        }
+        let zeros = PadMode::Constant(0.0);
+        Ok(Tensor::wrap(Dispatch::float_pad(self.inner.clone(), padding, zeros)))
     }
 
     /// `y[.., j, ..] = x[.., indices[.., j, ..], ..]` along `axis`, as `torch.gather`.

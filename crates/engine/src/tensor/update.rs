@@ -14,12 +14,41 @@ impl Tensor {
     /// # Errors
     /// The elements are no floats.
     pub fn sum_of_squares(&self) -> Result<f64> {
-        self.need_float("sum_of_squares")?;
-        let plain = self.detach();
-        if self.dtype()? == DType::F32 {
-            return Ok(f64::from(Tensor::wrap(Dispatch::occam_sum_of_squares(plain.inner)).item()?));
+        Self::sum_of_squares_of([self])
+    }
+
+    /// `Σ x²` over the elements of all `tensors`, without a tape; the device is waited for once.
+    ///
+    /// # Errors
+    /// The elements are no floats, or the tensors lie on several devices.
+    pub fn sum_of_squares_of<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<f64> {
+        let mut parts: Vec<Tensor> = Vec::new();
+        for tensor in tensors {
+            tensor.need_float("sum_of_squares")?;
+            if parts.first().is_some_and(|first| first.device() != tensor.device()) {
+                return refuse("sum_of_squares", "the tensors lie on several devices");
+            }
+            let plain = tensor.detach().cast(DType::F32)?;
+            parts.push(Tensor::wrap(Dispatch::occam_sum_of_squares(plain.inner)));
         }
-        Ok(f64::from(plain.mul(&plain)?.sum()?.item()?))
+        if parts.is_empty() {
+            return Ok(0.0);
+        }
+        Ok(Tensor::concat(&parts, 0)?.to_f32()?.into_iter().map(f64::from).sum())
+    }
+
+    /// `self + share · (target − self)`, in the place of `self` if nobody else has it.
+    ///
+    /// # Errors
+    /// The two differ in shape, or are no floats of one type.
+    pub fn lerp(self, target: &Tensor, share: f64) -> Result<Tensor> {
+        if self.steps_in_one_pass(&[target]) {
+            // A step of descent against `target − self`, at a negative rate.
+            let towards =
+                SgdRule { lr: -share, momentum: 0.0, dampening: 0.0, weight_decay: -1.0, nesterov: false };
+            return self.sgd(target, towards);
+        }
+        self.add(&target.sub(&self)?.scale(share)?)
     }
 
     /// Whether the one-pass updates can step a parameter with these tensors.

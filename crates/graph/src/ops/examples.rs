@@ -1,8 +1,9 @@
 //! Small graphs that use each operator, for tests of everything that must know all of them.
 
 use super::{
-    Activation, BatchNorm, Binary, ChannelShuffle, Concat, Conv, DropUnit, Dropout, Flatten, GemPool,
-    GlobalAvgPool, Linear, Pool, PoolKind, Slice, Softmax,
+    Activation, AdaptivePad, BatchNorm, Binary, ChannelShuffle, Concat, Conv, DropUnit, Dropout, ExpandBatch,
+    Flatten, GemPool, GlobalAvgPool, LayerNorm, Linear, MatMul, Pool, PoolKind, Scale, Slice, Softmax,
+    Transpose, Unflatten,
 };
 use crate::{Builder, Dim, Error, Fact, Graph, Op, Result, Role, ValueId};
 
@@ -62,6 +63,11 @@ pub fn of_family(name: &str) -> Option<Result<Graph>> {
     let features = batch(&[12]);
     let (op, x, others): (Op, Fact, Vec<Other>) = match name {
         "Activation" => (Activation::Relu.into(), image, vec![]),
+        "AdaptivePad" => (
+            AdaptivePad { kernel: [3, 5], stride: [2, 2], dilation: [2, 1], corner: false }.into(),
+            image,
+            vec![],
+        ),
         "BatchNorm" => (
             BatchNorm::default().into(),
             image,
@@ -81,13 +87,26 @@ pub fn of_family(name: &str) -> Option<Result<Graph>> {
             vec![("weight", vec![6, 2, 3, 3], Role::Weight), ("bias", vec![6], Role::Weight)],
         ),
         "Dropout" => (Dropout { rate: 0.5, unit: DropUnit::Element }.into(), image, vec![]),
+        "ExpandBatch" => {
+            (ExpandBatch.into(), Fact::f32([1usize, 2, 4]), vec![("like", vec![3, 5], Role::Weight)])
+        }
         "Flatten" => (Flatten { axis: 1 }.into(), image, vec![]),
         "GemPool" => (GemPool { eps: 1e-6 }.into(), image, vec![("p", vec![1], Role::Weight)]),
         "GlobalAvgPool" => (GlobalAvgPool.into(), image, vec![]),
+        "LayerNorm" => (
+            LayerNorm { eps: 1e-6 }.into(),
+            features,
+            vec![("weight", vec![12], Role::Weight), ("bias", vec![12], Role::Weight)],
+        ),
         "Linear" => (
             Linear.into(),
             features,
             vec![("weight", vec![5, 12], Role::Weight), ("bias", vec![5], Role::Weight)],
+        ),
+        "MatMul" => (
+            MatMul { transpose_b: true }.into(),
+            Fact::f32([2usize, 3, 4]),
+            vec![("other", vec![2, 5, 4], Role::Weight)],
         ),
         "Pool" => (
             Pool { kind: PoolKind::Max, kernel: [3, 3], stride: [2, 2], padding: [1, 1], ceil_mode: false }
@@ -95,8 +114,11 @@ pub fn of_family(name: &str) -> Option<Result<Graph>> {
             image,
             vec![],
         ),
+        "Scale" => (Scale { factor: 0.25 }.into(), image, vec![]),
         "Slice" => (Slice { axis: 1, start: 1, end: 3 }.into(), image, vec![]),
         "Softmax" => (Softmax { axis: 1 }.into(), features, vec![]),
+        "Transpose" => (Transpose { perm: vec![0, 2, 3, 1] }.into(), image, vec![]),
+        "Unflatten" => (Unflatten { axis: 1, sizes: vec![3, 4] }.into(), features, vec![]),
         _ => return None,
     };
     Some((|| {

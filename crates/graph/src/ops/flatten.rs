@@ -36,7 +36,7 @@ impl OpFamily for Flatten {
         Ok(vec![Fact { dtype: x.dtype, shape }])
     }
 
-    /// Element `c` of the first joined axis is the run of `inner` elements from `c · inner`.
+    /// Element `c` of the first joined axis with more than one is the run of `inner` elements from `c · inner`.
     fn axes(&self, inputs: &[&Fact], _: &[&Fact]) -> AxisMap {
         let mut map = AxisMap::default();
         for axis in 0..self.axis {
@@ -44,9 +44,11 @@ impl OpFamily for Flatten {
         }
         let Some(joined) = inputs.first().and_then(|x| x.shape.get(self.axis..)) else { return map };
         let sizes: Option<Vec<usize>> = joined.iter().map(Dim::known).collect();
-        if let Some((&count, inner)) = sizes.as_deref().and_then(<[usize]>::split_first) {
+        let first = joined.iter().position(|d| *d != Dim::Known(1)).unwrap_or(0);
+        let sizes = sizes.as_deref().and_then(|s| s.get(first..));
+        if let Some((&count, inner)) = sizes.and_then(<[usize]>::split_first) {
             let run = Block { a_start: 0, b_start: 0, count, a_step: 1, b_step: inner.iter().product() };
-            map = map.blocks(input(0, self.axis), output(0, self.axis), vec![run]);
+            map = map.blocks(input(0, self.axis + first), output(0, self.axis), vec![run]);
         }
         map
     }
@@ -64,6 +66,16 @@ mod tests {
         assert_eq!(out[0].to_string(), "f32[N, 48]");
         let map = op.axes(&[&x], &[&out[0]]);
         let run = Block { a_start: 0, b_start: 0, count: 8, a_step: 1, b_step: 6 };
+        assert_eq!(map.links[1].map, crate::Correspondence::Blocks(vec![run]));
+    }
+
+    #[test]
+    fn axes_of_one_element_vanish() {
+        let x = Fact::f32([Dim::symbol("N"), 1.into(), 8.into()]);
+        let op = Flatten { axis: 1 };
+        let map = op.axes(&[&x], &[&op.infer(&[&x]).unwrap()[0]]);
+        let run = Block { a_start: 0, b_start: 0, count: 8, a_step: 1, b_step: 1 };
+        assert_eq!(map.links[1].a, input(0, 2));
         assert_eq!(map.links[1].map, crate::Correspondence::Blocks(vec![run]));
     }
 }

@@ -5,6 +5,7 @@
 //! the test `every_operator_is_complete` of the `occam` crate a missing case.
 
 mod activation;
+mod adaptive_pad;
 mod batch_norm;
 mod binary;
 mod channel_shuffle;
@@ -12,28 +13,41 @@ mod concat;
 mod conv;
 mod dropout;
 pub mod examples;
+mod expand_batch;
 mod flatten;
 mod gem_pool;
 mod global_avg_pool;
+mod layer_norm;
 mod linear;
+mod mat_mul;
 mod pool;
+mod scale;
 mod slice;
 mod softmax;
+mod transpose;
+mod unflatten;
 
 pub use activation::Activation;
+pub use adaptive_pad::AdaptivePad;
 pub use batch_norm::BatchNorm;
 pub use binary::Binary;
 pub use channel_shuffle::ChannelShuffle;
 pub use concat::Concat;
 pub use conv::Conv;
 pub use dropout::{DropUnit, Dropout};
+pub use expand_batch::ExpandBatch;
 pub use flatten::Flatten;
 pub use gem_pool::GemPool;
 pub use global_avg_pool::GlobalAvgPool;
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use mat_mul::MatMul;
 pub use pool::{Pool, PoolKind};
+pub use scale::Scale;
 pub use slice::Slice;
 pub use softmax::Softmax;
+pub use transpose::Transpose;
+pub use unflatten::Unflatten;
 
 use crate::{AxisMap, Bindings, Cost, Error, Fact, Result};
 
@@ -105,19 +119,26 @@ macro_rules! families {
 
 families!(
     Activation,
+    AdaptivePad,
     BatchNorm,
     Binary,
     ChannelShuffle,
     Concat,
     Conv,
     Dropout,
+    ExpandBatch,
     Flatten,
     GemPool,
     GlobalAvgPool,
+    LayerNorm,
     Linear,
+    MatMul,
     Pool,
+    Scale,
     Slice,
     Softmax,
+    Transpose,
+    Unflatten,
 );
 
 /// Refuses a count of inputs outside `range`.

@@ -16,7 +16,8 @@ use crate::{Error, Result};
 /// How to write a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportOptions {
-    /// Version of ONNX's operator set, 15 to 23. Higher ones need newer runtimes and give the same nodes.
+    /// Version of ONNX's operator set, 15 to 23. Higher ones need newer runtimes and give the same nodes, but for layer
+    /// normalization, which is one node from 17 on.
     pub opset: i64,
     /// Name of the graph.
     pub name: String,
@@ -113,7 +114,7 @@ fn ir_version(opset: i64) -> Result<i64> {
 
 fn export_graph(graph: &Graph, weights: &Weights, options: &ExportOptions) -> Result<GraphProto> {
     let facts = Facts::new(&options.batch_name)?;
-    let mut target = Target::default();
+    let mut target = Target { opset: options.opset, ..Target::default() };
     let plan = Plan::new(graph, &mut target.values)?;
     for &id in &plan.params {
         target.initializers.push(initializer(graph.value(id)?, weights)?);

@@ -11,6 +11,8 @@ use crate::{Error, Result};
 /// What has been written so far.
 #[derive(Debug, Default)]
 pub(super) struct Target {
+    /// Version of the operator set that may be used.
+    pub opset: i64,
     pub nodes: Vec<NodeProto>,
     pub initializers: Vec<TensorProto>,
     pub values: Names,
@@ -93,6 +95,16 @@ impl Site<'_> {
         let output = self.target.values.fresh(&base);
         self.target.push(&name, op_type, inputs, &[&output], attributes);
         output
+    }
+
+    /// Version of the operator set that may be used.
+    pub fn opset(&self) -> i64 {
+        self.target.opset
+    }
+
+    /// Writes an `f32` constant without axes called `node.suffix` and returns its name.
+    pub fn number(&mut self, suffix: &str, value: f64) -> Result<String> {
+        self.constant(suffix, &Array::from_f32([], vec![value as f32])?)
     }
 
     /// Writes a constant called `node.suffix` and returns its name.

@@ -67,7 +67,9 @@ impl Pool {
         count.max(1) as f32
     }
 
-    fn counts(&self, axis: usize, include_pad: bool) -> Vec<f32> {
+    /// Elements that each row (axis 0) or column (axis 1) of windows counts for in a mean: those inside the image, and
+    /// of the padding where `include_pad`, at least 1.
+    pub fn counts(&self, axis: usize, include_pad: bool) -> Vec<f32> {
         (0..self.output[axis]).map(|at| self.count(axis, at, include_pad)).collect()
     }
 

@@ -15,7 +15,7 @@ use occam_train::{Algorithm, Env, Model, StepContext};
 use serde_json::json;
 
 use super::Outcome;
-use super::common::{ConfigArgs, DeviceArgs, image_size, parse_shape};
+use super::common::{AmpArgs, ConfigArgs, DeviceArgs, image_size, parse_shape};
 use crate::console::{self, print_json, print_line};
 use crate::diagnostic::Failure;
 use crate::{memory, table};
@@ -57,6 +57,8 @@ pub struct Args {
     seed: u64,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    amp: AmpArgs,
 }
 
 /// What a step is.
@@ -81,7 +83,7 @@ impl Args {
     pub fn run(self, json: bool) -> Outcome {
         let config = self.config.load()?;
         let registry = occam::registry();
-        let loader = self.config.loader();
+        let loader = self.config.loader()?;
         let seed = Seed(self.seed);
         let env = Env { registry: &registry, loader: &loader, seed, device: self.device.device()? };
         let Some(value) = config.get("model") else {
@@ -89,12 +91,13 @@ impl Args {
                 .with_help("a recipe has several; measure the config of one run, WORK/<model>/config.py"));
         };
         let mut algorithm = env.algorithm(value)?;
-        let optim = match config.get("optim_wrapper").filter(|v| !v.is_none()) {
-            Some(value) => OptimWrapper::from_config(value, &registry)?,
-            None => {
-                OptimWrapper::from_config(&loader.load_str("default_optim.py", DEFAULT_OPTIM)?, &registry)?
-            }
+        let mut wrapper = match config.get("optim_wrapper").filter(|v| !v.is_none()) {
+            Some(value) => value.clone(),
+            None => loader.load_str("default_optim.py", DEFAULT_OPTIM)?,
         };
+        self.amp.apply(&mut wrapper)?;
+        let optim = OptimWrapper::from_config(&wrapper, &registry, &*algorithm)?;
+        optim.prepare(&mut *algorithm);
         let model = algorithm.architecture();
         let size = image_size(self.shape, &config, &registry, model.graph());
         fix_image_size(model.graph(), size)?;
@@ -105,6 +108,7 @@ impl Args {
             return Err(Failure::new("--by-node tells nodes of a forward pass only")
                 .with_help("occam bench eval .. --by-node"));
         }
+        let precision = optim.autocast().precision;
         let mut bench = Bench { optim, seed, done: 0, batch, by_node: self.by_node, nodes: BTreeMap::new() };
         let load = memory::resident();
         let rounds = self.time(&mut bench, &mut *algorithm, json)?;
@@ -125,7 +129,8 @@ impl Args {
             let mb = |bytes: Option<u64>| bytes.map(|b| round(b as f64 / MB, 1));
             let medians: Vec<f64> = medians.iter().map(|m| round(*m, 4)).collect();
             print_json(&json!({
-                "model": name, "mode": self.mode.name(), "device": self.device.device, "batch": self.batch,
+                "model": name, "mode": self.mode.name(), "device": self.device.device,
+                "precision": precision.to_string(), "batch": self.batch,
                 "shape": size, "params": params, "threads": threads, "warmup": self.warmup,
                 "iters": self.iters, "rounds": self.rounds,
                 "median_ms": round(middle, 4), "min_ms": round(least, 4), "p90_ms": round(p90, 4),
@@ -140,7 +145,7 @@ impl Args {
         }
         let [c, h, w] = size;
         print_line(&format!(
-            "{name}, {}: batch {} of {c}x{h}x{w}, {} parameters, {threads} threads, {} steps\n",
+            "{name}, {}, {precision}: batch {} of {c}x{h}x{w}, {} parameters, {threads} threads, {} steps\n",
             self.mode.name(),
             self.batch,
             table::count(params as u64),
@@ -219,15 +224,17 @@ struct Bench {
 impl Bench {
     fn train_step(&mut self, algorithm: &mut dyn Algorithm) -> Result<(), Failure> {
         let context = StepContext { epoch: 0, iter: self.done, seed: self.seed };
+        self.optim.prepare(algorithm);
         let step = algorithm.train_step(&self.batch, &context)?;
         let norm = self.optim.step(algorithm, step.gradients)?;
         self.done += 1;
-        if !norm.is_finite() {
+        if let Some(norm) = norm.filter(|n| !n.is_finite()) {
             // A step that moves nothing is not the work that is to be timed.
             let error = occam_train::Error::Diverged {
                 name: "gradient norm".into(),
                 value: norm as f32,
                 iter: self.done,
+                kept: None,
             };
             return Err(error.into());
         }

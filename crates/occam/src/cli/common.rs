@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use occam_config::{Loader, Registry, Value};
-use occam_data::{Dataset, Transform};
+use occam_data::Dataset;
 use occam_engine::Device;
 use occam_graph::Graph;
 use occam_train::{Resume, RunOptions, Runner};
@@ -11,28 +11,54 @@ use occam_train::{Resume, RunOptions, Runner};
 use crate::console;
 use crate::diagnostic::Failure;
 
-/// Which config, and what differs from it.
+/// Where configs that others build on are looked for.
 #[derive(clap::Args)]
-pub struct ConfigArgs {
-    /// The config file (.py or .json)
-    pub config: PathBuf,
-    /// Settings that differ: `optim_wrapper.optimizer.lr=0.01 data_root=/data`
-    #[arg(long, num_args = 1.., value_name = "KEY=VALUE")]
-    pub cfg_options: Vec<String>,
-    /// Folders in which bases such as `mmcls::resnet/x.py` are looked up, after `configs/`; also OCCAM_CONFIG_PATH
+pub struct SearchArgs {
+    /// Folder in which bases such as `mmcls::resnet/x.py` are looked up, after `configs/`; may be given several times,
+    /// and may be a Python site-packages folder. Folders of OCCAM_CONFIG_PATH come last
     #[arg(long, value_name = "DIR")]
     pub config_path: Vec<PathBuf>,
 }
 
+impl SearchArgs {
+    /// Reads configs along the search path: `configs`, the folders given, those of `OCCAM_CONFIG_PATH`.
+    ///
+    /// # Errors
+    /// A folder that is given is not there.
+    pub fn loader(&self) -> Result<Loader, Failure> {
+        let mut roots = vec![PathBuf::from("configs")];
+        for dir in &self.config_path {
+            if !dir.is_dir() {
+                return Err(Failure::new(format!("--config-path: there is no folder {}", dir.display())));
+            }
+            roots.push(dir.clone());
+        }
+        if let Some(list) = std::env::var_os("OCCAM_CONFIG_PATH") {
+            roots.extend(std::env::split_paths(&list).filter(|dir| !dir.as_os_str().is_empty()));
+        }
+        Ok(Loader::new().with_search_path(roots))
+    }
+}
+
+/// Which config, and what differs from it.
+#[derive(clap::Args)]
+pub struct ConfigArgs {
+    /// The config file (.py, .yaml or .json)
+    pub config: PathBuf,
+    /// Settings that differ: `optim_wrapper.optimizer.lr=0.01 data_root=/data`
+    #[arg(long, num_args = 1.., value_name = "KEY=VALUE")]
+    pub cfg_options: Vec<String>,
+    #[command(flatten)]
+    search: SearchArgs,
+}
+
 impl ConfigArgs {
     /// Reads configs along the search path.
-    pub fn loader(&self) -> Loader {
-        let mut roots = vec![PathBuf::from("configs")];
-        roots.extend(self.config_path.iter().cloned());
-        if let Some(list) = std::env::var_os("OCCAM_CONFIG_PATH") {
-            roots.extend(std::env::split_paths(&list));
-        }
-        Loader::new().with_search_path(roots)
+    ///
+    /// # Errors
+    /// As [`SearchArgs::loader`].
+    pub fn loader(&self) -> Result<Loader, Failure> {
+        self.search.loader()
     }
 
     /// The resolved config.
@@ -40,7 +66,7 @@ impl ConfigArgs {
     /// # Errors
     /// It is wrong.
     pub fn load(&self) -> Result<Value, Failure> {
-        Ok(self.loader().load_with_options(&self.config, &self.cfg_options)?)
+        Ok(self.loader()?.load_with_options(&self.config, &self.cfg_options)?)
     }
 
     /// The model and test data of a config, with the weights of a checkpoint.
@@ -56,7 +82,7 @@ impl ConfigArgs {
     ) -> Result<Runner, Failure> {
         let options = RunOptions {
             registry: &occam::registry(),
-            loader: &self.loader(),
+            loader: &self.loader()?,
             work_dir: self.work_dir(None, config),
             seed: None,
             device: device.device()?,
@@ -99,6 +125,45 @@ impl DeviceArgs {
     }
 }
 
+/// Mixed precision.
+#[derive(clap::Args)]
+pub struct AmpArgs {
+    /// Compute convolutions and fully connected layers in half the bits: bf16, or f16 with a loss scale that adapts
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "bf16", value_name = "TYPE")]
+    amp: Option<Low>,
+}
+
+/// Element types of mixed precision.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Low {
+    Bf16,
+    F16,
+}
+
+impl AmpArgs {
+    /// Makes an `optim_wrapper` one of mixed precision, if that was asked for.
+    ///
+    /// # Errors
+    /// It is of a type that has no such form.
+    pub fn apply(&self, optim_wrapper: &mut Value) -> Result<(), Failure> {
+        let Some(low) = self.amp else { return Ok(()) };
+        if let Some(name) =
+            optim_wrapper.type_name().filter(|n| !["OptimWrapper", "AmpOptimWrapper"].contains(n))
+        {
+            return Err(Failure::new(format!("--amp cannot train with an optim_wrapper of type `{name}`")));
+        }
+        if let Some(dict) = optim_wrapper.as_dict_mut() {
+            let dtype = match low {
+                Low::Bf16 => "bfloat16",
+                Low::F16 => "float16",
+            };
+            dict.insert("type", Value::from("AmpOptimWrapper"));
+            dict.insert("dtype", Value::from(dtype));
+        }
+        Ok(())
+    }
+}
+
 /// Channels, height and width of a model's images: those given, else those of the config's data, else of a common size.
 pub fn image_size(
     given: Option<[usize; 3]>,
@@ -128,7 +193,7 @@ fn data_size(config: &Value, registry: &Registry) -> Result<[usize; 3], occam_co
         .ok_or_else(|| occam_config::Error::new("the config has none"))?;
     let dataset = registry.build::<dyn Dataset>(value)?;
     let mut rng = occam_data::Seed(0).stream("inspect", &[]);
-    let sample = dataset.pipeline().apply(dataset.get(0)?, &mut rng)?;
+    let sample = dataset.prepare(0, &mut rng)?;
     Ok([sample.image.channels(), sample.image.height(), sample.image.width()])
 }
 

@@ -1,6 +1,6 @@
 //! `occam compress`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use occam_train::recipe::{RecipeOptions, Summary, run};
 use serde_json::json;
@@ -8,7 +8,8 @@ use serde_json::json;
 use super::Outcome;
 use super::common::{ConfigArgs, DeviceArgs};
 use crate::console::{self, print_json, print_line};
-use crate::table;
+use crate::diagnostic::Failure;
+use crate::{interrupt, table};
 
 /// Run a recipe: models and data in, smaller models and figures out
 #[derive(clap::Args)]
@@ -34,7 +35,7 @@ impl Args {
     pub fn run(self, json: bool) -> Outcome {
         let config = self.config.load()?;
         let registry = occam::registry();
-        let loader = self.config.loader();
+        let loader = self.config.loader()?;
         let work_dir = self.config.work_dir(self.work_dir.as_deref(), &config);
         let options = RecipeOptions {
             registry: &registry,
@@ -44,7 +45,8 @@ impl Args {
             resume: self.resume,
             reporter: console::reporter(json),
         };
-        let summary = run(&config, options)?;
+        interrupt::listen();
+        let summary = run(&config, options).map_err(|e| self.stopped(e.into(), &work_dir))?;
         if json {
             print_json(&json!({ "event": "result", "work_dir": work_dir, "summary": summary }));
         } else {
@@ -52,6 +54,17 @@ impl Args {
             print_line(&format!("\nresults are in {}", work_dir.display()));
         }
         Ok(())
+    }
+}
+
+impl Args {
+    /// An error; one after Ctrl-C says how the recipe goes on.
+    fn stopped(&self, failure: Failure, work_dir: &Path) -> Failure {
+        if !interrupt::happened() {
+            return failure;
+        }
+        let (config, work_dir) = (self.config.config.display(), work_dir.display());
+        failure.with_help(format!("go on with: occam compress {config} --work-dir {work_dir} --resume"))
     }
 }
 

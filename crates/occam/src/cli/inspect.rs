@@ -39,7 +39,7 @@ impl Args {
         }
         let config = self.config.load()?;
         let registry = occam::registry();
-        let loader = self.config.loader();
+        let loader = self.config.loader()?;
         let env = Env {
             registry: &registry,
             loader: &loader,

@@ -4,6 +4,7 @@ mod bench;
 mod common;
 mod compress;
 mod config;
+mod dry_run;
 mod export;
 mod inspect;
 mod test;

@@ -1,21 +1,26 @@
 //! `occam train`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use occam_train::{Resume, RunOptions, Runner};
+use occam_config::Value;
+use occam_train::{Error, Resume, RunOptions, Runner};
 use serde_json::json;
 
 use super::Outcome;
-use super::common::{ConfigArgs, DeviceArgs};
-use crate::console;
+use super::common::{AmpArgs, ConfigArgs, DeviceArgs};
+use super::dry_run;
+use crate::diagnostic::Failure;
+use crate::{console, interrupt};
 
 /// Train what a config describes
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     occam train configs/fashion_mnist/resnet20.py\n  \
     occam train configs/fashion_mnist/resnet20.py --work-dir w --cfg-options train_cfg.max_epochs=1\n  \
-    occam train configs/fashion_mnist/resnet20.py --work-dir w --resume\n\n\
-    The work directory holds the resolved config, log.jsonl, tensorboard/, and checkpoints.")]
+    occam train configs/fashion_mnist/resnet20.py --work-dir w --resume\n  \
+    occam train configs/resnet/resnet50_8xb32_in1k.py --dry-run\n\n\
+    The work directory holds the resolved config, log.jsonl, tensorboard/, and checkpoints.\n\
+    Ctrl-C saves after the present step and stops; --resume goes on from there, as if nothing had been.")]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
@@ -28,15 +33,37 @@ pub struct Args {
     /// Seed instead of the config's
     #[arg(long)]
     seed: Option<u64>,
+    /// Try the config without its data: two iterations and a validation on synthetic images, and what a run would take
+    #[arg(long, conflicts_with = "resume")]
+    dry_run: bool,
+    /// Scale the learning rate by the batch size over the config's `auto_scale_lr.base_batch_size`
+    #[arg(long)]
+    auto_scale_lr: bool,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    amp: AmpArgs,
 }
 
 impl Args {
     pub fn run(self, json: bool) -> Outcome {
-        let config = self.config.load()?;
+        let mut config = self.config.load()?;
+        if let Some(wrapper) = config.as_dict_mut().and_then(|dict| dict.get_mut("optim_wrapper")) {
+            self.amp.apply(wrapper)?;
+        }
+        if self.auto_scale_lr {
+            if config.get("auto_scale_lr.base_batch_size").is_none() {
+                return Err(Failure::new(
+                    "--auto-scale-lr needs `auto_scale_lr.base_batch_size` in the config",
+                )
+                .with_help(
+                    "the batch size over all devices for which the config's learning rate was chosen",
+                ));
+            }
+            config.set("auto_scale_lr.enable", Value::from(true))?;
+        }
         let registry = occam::registry();
-        let loader = self.config.loader();
+        let loader = self.config.loader()?;
         let work_dir = self.config.work_dir(self.work_dir.as_deref(), &config);
         let resume = match self.resume.as_deref() {
             None => Resume::No,
@@ -52,7 +79,12 @@ impl Args {
             resume,
             reporter: console::reporter(json),
         };
-        let metrics = Runner::from_config(&config, options)?.train()?;
+        if self.dry_run {
+            return dry_run::run(&config, options, json);
+        }
+        let mut runner = Runner::from_config(&config, options)?;
+        interrupt::listen();
+        let metrics = runner.train().map_err(|e| self.stopped(e, &work_dir))?;
         if json {
             console::print_json(&json!({ "event": "result", "work_dir": work_dir, "metrics": metrics }));
         } else {
@@ -62,5 +94,16 @@ impl Args {
             console::print_line(&format!("results are in {}", work_dir.display()));
         }
         Ok(())
+    }
+
+    /// The error of a training; one that was asked to stop says how it goes on.
+    fn stopped(&self, error: Error, work_dir: &Path) -> Failure {
+        let saved = matches!(&error, Error::Interrupted { saved: Some(_), .. });
+        let failure = Failure::from(error);
+        if !saved {
+            return failure;
+        }
+        let (config, work_dir) = (self.config.config.display(), work_dir.display());
+        failure.with_help(format!("go on with: occam train {config} --work-dir {work_dir} --resume"))
     }
 }

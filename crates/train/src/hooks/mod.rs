@@ -1,23 +1,46 @@
 //! Hooks: what happens around the steps of a run. One a file.
 
 mod checkpoint;
+mod class_num_check;
+mod early_stopping;
+mod ema;
 mod logger;
 mod param_scheduler;
 mod passive;
+mod precise_bn;
+mod rule;
 
 use occam_config::{Build, Registry, Value};
 
+use crate::checkpoint::{Checkpoint, Draft};
 use crate::evaluate::Metrics;
 use crate::runner::Runner;
 use crate::{Result, Step};
 
 /// Something done at moments of a run. Hooks of a higher priority (a lower number) go first.
+///
+/// What a hook remembers from one moment to another and must survive a stop belongs into [`Runner::info`], which is part
+/// of every checkpoint; tensors are added in [`Hook::before_save`].
 #[allow(unused_variables)]
 pub trait Hook: Send {
     /// mmengine's number: `VERY_HIGH` 10, `HIGH` 30, `ABOVE_NORMAL` 40, `NORMAL` 50, `BELOW_NORMAL` 60, `LOW` 70,
     /// `VERY_LOW` 90.
     fn priority(&self) -> u32 {
         50
+    }
+
+    /// Spaces of a checkpoint that it reads in [`Hook::after_load`]. A run does not resume from a checkpoint with others: it
+    /// would lose what they hold.
+    fn spaces(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// When a run resumes from a checkpoint, whose weights the models have already.
+    ///
+    /// # Errors
+    /// The hook's own.
+    fn after_load(&mut self, runner: &mut Runner, checkpoint: &Checkpoint) -> Result<()> {
+        Ok(())
     }
 
     /// Before the first step, after resuming.
@@ -33,6 +56,14 @@ pub trait Hook: Send {
     /// # Errors
     /// The hook's own.
     fn before_train_epoch(&mut self, runner: &mut Runner) -> Result<()> {
+        Ok(())
+    }
+
+    /// Before a step; [`Runner::iter`] is its number, from 0.
+    ///
+    /// # Errors
+    /// The hook's own.
+    fn before_train_iter(&mut self, runner: &mut Runner) -> Result<()> {
         Ok(())
     }
 
@@ -52,11 +83,43 @@ pub trait Hook: Send {
         Ok(())
     }
 
+    /// Before a validation.
+    ///
+    /// # Errors
+    /// The hook's own.
+    fn before_val(&mut self, runner: &mut Runner) -> Result<()> {
+        Ok(())
+    }
+
+    /// When a validation ended, be it that it failed: undoes what [`Hook::before_val`] did to the models.
+    ///
+    /// # Errors
+    /// The hook's own.
+    fn undo_val(&mut self, runner: &mut Runner) -> Result<()> {
+        Ok(())
+    }
+
     /// After a validation.
     ///
     /// # Errors
     /// The hook's own.
     fn after_val(&mut self, runner: &mut Runner, metrics: &Metrics) -> Result<()> {
+        Ok(())
+    }
+
+    /// Before a test.
+    ///
+    /// # Errors
+    /// The hook's own.
+    fn before_test(&mut self, runner: &mut Runner) -> Result<()> {
+        Ok(())
+    }
+
+    /// Before a checkpoint is written: may change what it holds.
+    ///
+    /// # Errors
+    /// The hook's own.
+    fn before_save(&mut self, runner: &mut Runner, draft: &mut Draft) -> Result<()> {
         Ok(())
     }
 
@@ -71,11 +134,18 @@ pub trait Hook: Send {
 
 const TABLE: &[(&str, Build<dyn Hook>)] = &[
     ("CheckpointHook", checkpoint::build),
+    ("ClassNumCheckHook", class_num_check::build),
     ("DistSamplerSeedHook", passive::build),
+    ("EMAHook", ema::build),
+    ("EarlyStoppingHook", early_stopping::build),
+    ("EmptyCacheHook", passive::build_empty_cache),
     ("IterTimerHook", passive::build),
     ("LoggerHook", logger::build),
+    ("NaiveVisualizationHook", passive::build_naive_visualization),
     ("ParamSchedulerHook", param_scheduler::build),
+    ("PreciseBNHook", precise_bn::build),
     ("RuntimeInfoHook", passive::build),
+    ("SyncBuffersHook", passive::build),
     ("VisualizationHook", passive::build_visualization),
 ];
 
@@ -86,6 +156,16 @@ pub(crate) fn register(registry: &mut Registry) {
 /// The hooks every run has unless its config says otherwise, by mmengine's keys of `default_hooks`.
 const DEFAULTS: &[(&str, &str)] =
     &[("logger", "LoggerHook"), ("param_scheduler", "ParamSchedulerHook"), ("checkpoint", "CheckpointHook")];
+
+/// The config of a default hook; checkpoints are written after every epoch then.
+fn default(name: &str) -> Value {
+    let mut dict = occam_config::Dict::new();
+    dict.insert("type", Value::from(name));
+    if name == "CheckpointHook" {
+        dict.insert("interval", Value::from(1));
+    }
+    Value::from(dict)
+}
 
 /// Reads `default_hooks` and `custom_hooks`, in order of priority.
 ///
@@ -108,11 +188,7 @@ pub fn from_config(
     let given = default_hooks.and_then(Value::as_dict);
     for (key, name) in DEFAULTS {
         if given.is_none_or(|d| d.get(key).is_none()) {
-            let config = occam_config::Loader::new()
-                .load_str("default_hooks", &format!("hook = dict(type='{name}')"))?;
-            if let Some(config) = config.get("hook") {
-                add(config)?;
-            }
+            add(&default(name))?;
         }
     }
     for (_, value) in given.into_iter().flat_map(|d| d.iter()) {
@@ -140,9 +216,12 @@ const PRIORITIES: &[(&str, u32)] = &[
     ("LOWEST", 100),
 ];
 
-/// A `priority`: a name or a number from 0 to 100.
+/// A `priority`: a name in any case, or a number from 0 to 100.
 fn number(value: &Value) -> Result<u32> {
-    let named = value.as_str().and_then(|s| PRIORITIES.iter().find(|(n, _)| *n == s)).map(|(_, p)| *p);
+    let named = value
+        .as_str()
+        .and_then(|s| PRIORITIES.iter().find(|(n, _)| n.eq_ignore_ascii_case(s)))
+        .map(|(_, p)| *p);
     let given = value.as_i64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n <= 100);
     named.or(given).ok_or_else(|| {
         let names: Vec<&str> = PRIORITIES.iter().map(|(n, _)| *n).collect();

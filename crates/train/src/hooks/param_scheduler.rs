@@ -1,13 +1,15 @@
-//! Moves the learning-rate schedules on.
+//! Moves the schedules on.
 
 use occam_config::{Error, Registry, Value};
 use serde::Deserialize;
 
 use super::Hook;
+use crate::evaluate::Metrics;
 use crate::runner::Runner;
 use crate::{Result, Step};
 
-/// `ParamSchedulerHook`: schedules by iteration step after every iteration, those by epoch after every epoch.
+/// `ParamSchedulerHook`: schedules by iteration step after every iteration, those by epoch after every epoch, and those by
+/// a figure of the validation see it after every validation.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ParamSchedulerHook {}
@@ -30,5 +32,9 @@ impl Hook for ParamSchedulerHook {
     fn after_train_epoch(&mut self, runner: &mut Runner) -> Result<()> {
         runner.step_schedules(true);
         Ok(())
+    }
+
+    fn after_val(&mut self, runner: &mut Runner, metrics: &Metrics) -> Result<()> {
+        runner.show_schedules(metrics)
     }
 }

@@ -37,7 +37,8 @@ struct Config {
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn EvalLoop>, Error> {
     let config: Config = value.parse()?;
     if config.fp16 {
-        return Err(Error::new("`fp16=True` is not supported").at(value.get("fp16").unwrap_or(value)));
+        let error = Error::new("`fp16=True` is not supported: models are measured in single precision");
+        return Err(error.at(value.get("fp16").unwrap_or(value)).with_help("remove it"));
     }
     Ok(Box::new(ValLoop))
 }

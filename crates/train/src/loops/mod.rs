@@ -2,6 +2,7 @@
 
 mod epoch_based;
 mod evaluation;
+mod intervals;
 mod iter_based;
 
 pub use evaluation::{EvalLoop, ValLoop};
@@ -17,7 +18,10 @@ pub trait TrainLoop: Send {
     /// How long the training is, where an epoch has `epoch` iterations.
     fn length(&self, epoch: u64) -> Length;
 
-    /// Trains from where the runner stands to the end.
+    /// Whether it counts epochs; iterations else.
+    fn by_epoch(&self) -> bool;
+
+    /// Trains from where the runner stands to the end, or until [`Runner::stopping`].
     ///
     /// # Errors
     /// A step failed.
@@ -59,8 +63,9 @@ pub fn train_loop(value: &Value, registry: &Registry) -> Result<Box<dyn TrainLoo
 /// # Errors
 /// A key is unknown or of the wrong type.
 pub fn eval_loop(value: Option<&Value>, registry: &Registry) -> Result<Box<dyn EvalLoop>> {
-    match value.filter(|v| v.get("type").is_some()) {
-        Some(v) => Ok(registry.build::<dyn EvalLoop>(v)?),
+    match value.filter(|v| !v.is_none()) {
+        Some(v) if v.get("type").is_some() => Ok(registry.build::<dyn EvalLoop>(v)?),
+        Some(v) => Ok(evaluation::build(v, registry).map_err(|e| e.at(v))?),
         None => Ok(Box::new(ValLoop)),
     }
 }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::error::refuse;
 use crate::reporter::{Reporter, Silent};
-use crate::{Error, Result};
+use crate::{Error, Result, interrupt};
 
 pub use summary::{ModelFigures, StepRecord, Summary};
 
@@ -200,7 +200,7 @@ struct Config {
 /// Runs the `recipe` of a config and writes `summary.json` and `config.py` into the work directory.
 ///
 /// # Errors
-/// The recipe is wrong, or a step failed.
+/// The recipe is wrong, or a step failed; or somebody asked to stop.
 pub fn run(config: &Value, options: RecipeOptions<'_>) -> Result<Summary> {
     let Some(recipe) = config.get("recipe").filter(|v| !v.is_none()) else {
         let error = ConfigError::new("the config has no `recipe`")
@@ -243,6 +243,9 @@ pub fn run(config: &Value, options: RecipeOptions<'_>) -> Result<Summary> {
     }
     let mut records = Vec::new();
     for (i, (step, value)) in steps.iter().zip(&parsed.steps).enumerate() {
+        if interrupt::requested() {
+            return Err(Error::Interrupted { iter: 0, saved: None });
+        }
         bench.message(&format!("step {} of {}: {}", i + 1, steps.len(), step.title()));
         let started = std::time::Instant::now();
         step.run(&mut bench).map_err(|e| {

@@ -1,50 +1,19 @@
 //! From a config to a runner.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use occam_config::{Error as ConfigError, Kind, Value};
-use occam_data::{DataPreprocessor, Evaluator, LoaderConfig, Seed};
-use serde::Deserialize;
+use occam_data::{DataPreprocessor, Dataset, Evaluator, Loader, LoaderConfig, LoaderOptions, Sampler, Seed};
 
-use super::{Evaluation, Resume, RunOptions, Runner, Training};
+use super::settings::{check, lr_factor, need, present, seed};
+use super::{Evaluation, MakeDataset, Resume, RunOptions, Runner, Training};
 use crate::algorithm::Env;
+use crate::checkpoint::Info;
 use crate::evaluate::Metrics;
+use crate::log::LogProcessor;
 use crate::optim::OptimWrapper;
 use crate::{Algorithm, Result, hooks, loops, schedules};
-
-/// `randomness`.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Randomness {
-    seed: Option<u64>,
-    #[serde(rename = "deterministic")]
-    _deterministic: bool,
-    #[serde(rename = "diff_rank_seed")]
-    _diff_rank_seed: bool,
-}
-
-/// The seed that a config asks for; 0 where it asks for none.
-///
-/// # Errors
-/// `randomness` has an unknown key.
-pub(crate) fn seed(config: &Value) -> Result<Seed> {
-    let randomness: Randomness = match config.get("randomness").filter(|v| !v.is_none()) {
-        Some(v) => v.parse()?,
-        None => Randomness::default(),
-    };
-    Ok(Seed(randomness.seed.unwrap_or(0)))
-}
-
-fn present<'a>(config: &'a Value, key: &str) -> Option<&'a Value> {
-    config.get(key).filter(|v| !v.is_none())
-}
-
-fn need<'a>(config: &'a Value, key: &str, because: &str) -> Result<&'a Value> {
-    present(config, key).ok_or_else(|| {
-        let message = format!("the config has no `{key}`, which {because} needs");
-        ConfigError::new(message).at(config).into()
-    })
-}
 
 /// The preprocessor of a run: the model's own, else the config's; `ClsDataPreprocessor` where it names no type. The
 /// model may say how it mixes images.
@@ -67,6 +36,21 @@ fn preprocessor(
     Ok(options.registry.build::<dyn DataPreprocessor>(&value)?.into())
 }
 
+/// Whether and from where to go on: what the call says, else the config's `resume`.
+fn resume(config: &Value, asked: Resume) -> Result<Resume> {
+    let (Resume::No, Some(v)) = (&asked, present(config, "resume")) else { return Ok(asked) };
+    match (v.as_bool(), v.as_str()) {
+        // As mmengine: from `load_from` where there is one.
+        (Some(true), _) => match present(config, "load_from").and_then(Value::as_str) {
+            Some(path) => Ok(Resume::From(path.into())),
+            None => Ok(Resume::Auto),
+        },
+        (Some(false), _) => Ok(Resume::No),
+        (_, Some(path)) => Ok(Resume::From(path.into())),
+        _ => Err(ConfigError::new("`resume` must be a bool or a path").at(v).into()),
+    }
+}
+
 impl Runner {
     /// Builds everything a config describes. Of `train_*`, `val_*` and `test_*` those that are left out or `None` are
     /// not part of the run.
@@ -74,7 +58,17 @@ impl Runner {
     /// # Errors
     /// The config is wrong, or data or checkpoints cannot be read.
     pub fn from_config(config: &Value, options: RunOptions<'_>) -> Result<Self> {
+        Self::with_datasets(config, options, &|value, registry| registry.build::<dyn Dataset>(value))
+    }
+
+    /// As [`Runner::from_config`], with data sets made by `make` from their part of the config: a few made-up samples, for
+    /// instance, to try a config without its data.
+    ///
+    /// # Errors
+    /// As [`Runner::from_config`].
+    pub fn with_datasets(config: &Value, options: RunOptions<'_>, make: &MakeDataset<'_>) -> Result<Self> {
         let registry = options.registry;
+        check(config)?;
         let seed = match options.seed {
             Some(s) => Seed(s),
             None => seed(config)?,
@@ -82,11 +76,18 @@ impl Runner {
         let env = Env { registry, loader: options.loader, seed, device: options.device.clone() };
         let algorithm = env.algorithm(need(config, "model", "every run")?)?;
         let preprocessor = preprocessor(config, &*algorithm, &options)?;
+        let load = |value: &Value| -> Result<Loader> {
+            let keys = LoaderConfig::from_value(value)?;
+            let dataset = make(&keys.dataset, registry)?;
+            let sampler = registry.build::<dyn Sampler>(&keys.sampler)?;
+            let loading = LoaderOptions { seed, ..keys.options };
+            Ok(Loader::new(dataset.into(), preprocessor.clone(), sampler.into(), loading)?)
+        };
         let evaluation = |side: &str| -> Result<Option<Evaluation>> {
             let Some(loader) = present(config, &format!("{side}_dataloader")) else { return Ok(None) };
             let evaluator = need(config, &format!("{side}_evaluator"), &format!("`{side}_dataloader`"))?;
             Ok(Some(Evaluation {
-                loader: LoaderConfig::from_value(loader)?.build(registry, preprocessor.clone(), seed)?,
+                loader: load(loader)?,
                 evaluator: Evaluator::from_config(evaluator, registry)?,
                 eval_loop: loops::eval_loop(config.get(&format!("{side}_cfg")), registry)?,
             }))
@@ -95,37 +96,17 @@ impl Runner {
         let training = match present(config, "train_cfg") {
             None => None,
             Some(train_cfg) => {
-                let loader = need(config, "train_dataloader", "`train_cfg`")?;
-                let loader = LoaderConfig::from_value(loader)?.build(registry, preprocessor.clone(), seed)?;
-                let mut optim =
-                    OptimWrapper::from_config(need(config, "optim_wrapper", "`train_cfg`")?, registry)?;
-                let train_loop = loops::train_loop(train_cfg, registry)?;
-                let length = train_loop.length(loader.len() as u64);
-                let mut schedules =
-                    schedules::from_config(config.get("param_scheduler"), registry, length, optim.base_lr())?;
-                for schedule in &mut schedules {
-                    let lr = schedule.step(optim.lr());
-                    optim.set_lr(lr);
-                }
-                let last_lr = optim.lr();
-                Some(Training { loader, train_loop: Some(train_loop), optim, schedules, length, last_lr })
+                let loader = load(need(config, "train_dataloader", "`train_cfg`")?)?;
+                Some(training(config, train_cfg, loader, &*algorithm, &options)?)
             }
         };
         let hooks =
             hooks::from_config(present(config, "default_hooks"), present(config, "custom_hooks"), registry)?;
-        let resume = match (options.resume, present(config, "resume")) {
-            (Resume::No, Some(v)) => match (v.as_bool(), v.as_str()) {
-                // As mmengine: from `load_from` where there is one.
-                (Some(true), _) => match present(config, "load_from").and_then(Value::as_str) {
-                    Some(path) => Resume::From(path.into()),
-                    None => Resume::Auto,
-                },
-                (Some(false), _) => Resume::No,
-                (_, Some(path)) => Resume::From(path.into()),
-                _ => return Err(ConfigError::new("`resume` must be a bool or a path").at(v).into()),
-            },
-            (resume, _) => resume,
+        let log_processor = match present(config, "log_processor") {
+            Some(v) => LogProcessor::from_config(v)?,
+            None => LogProcessor::default(),
         };
+        let resume = resume(config, options.resume)?;
         let mut runner = Self {
             work_dir: options.work_dir,
             config_text: config.to_python(),
@@ -135,12 +116,19 @@ impl Runner {
             training,
             val,
             test,
-            hooks,
+            hooks: hooks.into_iter().map(Some).collect(),
+            log_processor,
             journal: None,
             reporter: options.reporter,
             resume,
             epoch: 0,
             iter: 0,
+            saved: None,
+            validated: None,
+            stopping: false,
+            info: Info::new(),
+            started: Instant::now(),
+            iter_seconds: 0.0,
             data_seconds: 0.0,
             last_metrics: Metrics::new(),
             image_size: std::sync::OnceLock::new(),
@@ -153,9 +141,7 @@ impl Runner {
         }
         Ok(runner)
     }
-}
 
-impl Runner {
     /// Builds what testing and exporting need: the model and the test data. Checkpoints that a training would start from
     /// are not read, as the model gets the weights that are tested.
     ///
@@ -175,6 +161,32 @@ impl Runner {
         }
         Self::from_config(&config, options)
     }
+}
+
+/// Optimizer, schedules and loop of a training.
+fn training(
+    config: &Value,
+    train_cfg: &Value,
+    loader: Loader,
+    algorithm: &dyn Algorithm,
+    options: &RunOptions<'_>,
+) -> Result<Training> {
+    let registry = options.registry;
+    let mut optim =
+        OptimWrapper::from_config(need(config, "optim_wrapper", "`train_cfg`")?, registry, algorithm)?;
+    if let Some(factor) = lr_factor(config, loader.batch_size())? {
+        optim.scale_lr(factor);
+    }
+    let train_loop = loops::train_loop(train_cfg, registry)?;
+    let length = train_loop.length(loader.len() as u64);
+    let place = config.get("param_scheduler");
+    let mut schedules = schedules::from_config(place, registry, length)?;
+    for schedule in &mut schedules {
+        optim.start(schedule).map_err(|e| ConfigError::from(e).at(place.unwrap_or(config)))?;
+    }
+    let last_lr = (optim.lr(), optim.base_lr());
+    let by_epoch = train_loop.by_epoch();
+    Ok(Training { loader, train_loop: Some(train_loop), optim, schedules, length, by_epoch, last_lr })
 }
 
 /// Takes `pretrained` files and `Pretrained` rules out of a model's config.

@@ -1,25 +1,35 @@
 //! The runner: a config becomes a run.
 
 mod config;
+mod evaluate;
+mod save;
+mod settings;
 mod train;
+mod trial;
 
-pub(crate) use config::seed;
+pub(crate) use settings::seed;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use indexmap::IndexMap;
-use occam_config::Registry;
-use occam_data::{Evaluator, Loader, Seed};
+use occam_config::{Error as ConfigError, Registry, Value};
+use occam_data::{Dataset, Evaluator, Loader, Seed};
 use occam_engine::Device;
 use occam_engine::schedule::{Length, Schedule};
 
+use crate::checkpoint::Info;
 use crate::evaluate::Metrics;
 use crate::hooks::Hook;
-use crate::journal::Journal;
+use crate::journal::{Journal, Moment};
+use crate::log::{LogProcessor, Place};
 use crate::loops::{EvalLoop, TrainLoop};
 use crate::optim::OptimWrapper;
-use crate::reporter::Reporter;
+use crate::reporter::{Log, Reporter};
 use crate::{Algorithm, Error, Result};
+
+pub use save::Contents;
 
 /// Whether and from where a run goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,6 +61,30 @@ pub struct RunOptions<'a> {
     pub reporter: Box<dyn Reporter>,
 }
 
+/// Makes the data set that a config describes, or another in its stead; see [`Runner::with_datasets`].
+pub type MakeDataset<'a> = dyn Fn(&Value, &Registry) -> Result<Box<dyn Dataset>, ConfigError> + 'a;
+
+/// The data of a run that is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// `train_dataloader`
+    Train,
+    /// `val_dataloader`
+    Val,
+    /// `test_dataloader`
+    Test,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Train => "train",
+            Side::Val => "val",
+            Side::Test => "test",
+        })
+    }
+}
+
 /// One side of a run's data: a loader with its evaluator and loop.
 struct Evaluation {
     loader: Loader,
@@ -65,8 +99,9 @@ struct Training {
     optim: OptimWrapper,
     schedules: Vec<Schedule>,
     length: Length,
-    /// Learning rate of the last step taken, for logs.
-    last_lr: f64,
+    by_epoch: bool,
+    /// Learning rates of the last step taken, for logs: of the first parameter, and without `paramwise_cfg`.
+    last_lr: (f64, Option<f64>),
 }
 
 /// A run: model, data, optimizer and hooks, and where it stands.
@@ -79,12 +114,23 @@ pub struct Runner {
     training: Option<Training>,
     val: Option<Evaluation>,
     test: Option<Evaluation>,
-    hooks: Vec<Box<dyn Hook>>,
+    /// A hook is taken out while it acts.
+    hooks: Vec<Option<Box<dyn Hook>>>,
+    log_processor: LogProcessor,
     journal: Option<Journal>,
     reporter: Box<dyn Reporter>,
     resume: Resume,
     epoch: u64,
     iter: u64,
+    /// Iterations finished when the last checkpoint was written.
+    saved: Option<u64>,
+    /// Iterations finished when the last validation ended.
+    validated: Option<u64>,
+    stopping: bool,
+    info: Info,
+    /// When the present step began to wait for its batch.
+    started: Instant,
+    iter_seconds: f64,
     data_seconds: f64,
     last_metrics: Metrics,
     image_size: std::sync::OnceLock<[usize; 3]>,
@@ -101,6 +147,11 @@ impl Runner {
         self.seed
     }
 
+    /// Where models run.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Epochs finished.
     pub fn epoch(&self) -> u64 {
         self.epoch
@@ -111,9 +162,33 @@ impl Runner {
         self.iter
     }
 
+    /// Whether the training counts epochs; iterations else.
+    pub fn by_epoch(&self) -> bool {
+        self.training.as_ref().is_some_and(|t| t.by_epoch)
+    }
+
     /// Whether the iterations done are a whole number of epochs.
     pub fn at_epoch_end(&self) -> bool {
         self.training.as_ref().is_some_and(|t| self.iter.is_multiple_of((t.loader.len() as u64).max(1)))
+    }
+
+    /// Where the run stands, for logs. After the last step of an epoch it is still that epoch.
+    pub fn place(&self) -> Place {
+        let length =
+            self.training.as_ref().map_or(Length { epoch: 1, max_epochs: 0, max_iters: 0 }, |t| t.length);
+        let epoch_length = length.epoch.max(1);
+        let inner = match self.iter.checked_sub(self.epoch * epoch_length) {
+            Some(inner) => inner,
+            None => self.iter % epoch_length,
+        };
+        Place {
+            epoch: self.epoch,
+            max_epochs: length.max_epochs,
+            inner,
+            epoch_length,
+            iter: self.iter,
+            max_iters: length.max_iters,
+        }
     }
 
     /// What is trained.
@@ -126,19 +201,70 @@ impl Runner {
         &mut *self.algorithm
     }
 
+    /// The training's optimizer; none where the config trains nothing.
+    pub fn optim(&self) -> Option<&OptimWrapper> {
+        self.training.as_ref().map(|t| &t.optim)
+    }
+
+    /// The training data; none where the config trains nothing.
+    pub fn train_loader(&self) -> Option<&Loader> {
+        self.training.as_ref().map(|t| &t.loader)
+    }
+
+    /// Number of classes that some data names; none where there is no such data.
+    pub fn classes(&self, side: Side) -> Option<usize> {
+        let loader = match side {
+            Side::Train => self.train_loader(),
+            Side::Val => self.val.as_ref().map(|e| &e.loader),
+            Side::Test => self.test.as_ref().map(|e| &e.loader),
+        };
+        loader.map(|l| l.dataset().classes().len())
+    }
+
     /// Results of the last validation.
     pub fn last_metrics(&self) -> &Metrics {
         &self.last_metrics
     }
 
-    /// Learning rate of the last step.
-    pub fn last_lr(&self) -> f64 {
-        self.training.as_ref().map_or(0.0, |t| t.last_lr)
+    /// Learning rate of the last step: of the first parameter, and that without `paramwise_cfg` where some parameter has its
+    /// own.
+    pub fn last_lr(&self) -> (f64, Option<f64>) {
+        self.training.as_ref().map_or((0.0, None), |t| t.last_lr)
     }
 
-    /// Seconds that the last step waited for its batch.
-    pub fn data_seconds(&self) -> f64 {
-        self.data_seconds
+    /// Seconds of the last step, and those of them that it waited for its batch.
+    pub fn seconds(&self) -> (f64, f64) {
+        (self.iter_seconds, self.data_seconds)
+    }
+
+    /// What hooks remember; part of every checkpoint.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// What hooks remember, to be changed.
+    pub fn info_mut(&mut self) -> &mut Info {
+        &mut self.info
+    }
+
+    /// Ends the training after the present step or validation, as if it were the last.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Whether the training should end.
+    pub fn stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// How figures of the training are told.
+    pub fn log_processor(&self) -> &LogProcessor {
+        &self.log_processor
+    }
+
+    /// How figures of the training are told, to be given some.
+    pub fn log_processor_mut(&mut self) -> &mut LogProcessor {
+        &mut self.log_processor
     }
 
     /// Tells people a sentence.
@@ -154,24 +280,44 @@ impl Runner {
     /// Steps the schedules by epoch, or those by iteration.
     pub fn step_schedules(&mut self, by_epoch: bool) {
         if let Some(training) = &mut self.training {
-            let mut lr = training.optim.lr();
             for schedule in training.schedules.iter_mut().filter(|s| s.by_epoch() == by_epoch) {
-                lr = schedule.step(lr);
+                training.optim.advance(schedule);
             }
-            training.optim.set_lr(lr);
         }
     }
 
-    /// Writes scalars to the logs and to people.
+    /// Gives schedules that follow a figure of the validation theirs.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn show_schedules(&mut self, metrics: &Metrics) -> Result<()> {
+        let Some(training) = &mut self.training else { return Ok(()) };
+        for schedule in &mut training.schedules {
+            let Some(monitor) = schedule.monitor() else { continue };
+            let Some(&figure) = metrics.get(monitor) else {
+                let known: Vec<&str> = metrics.keys().map(String::as_str).collect();
+                let message = format!(
+                    "the validation gives no `{monitor}` for `param_scheduler`, but {}",
+                    known.join(", ")
+                );
+                return Err(ConfigError::new(message).into());
+            };
+            training.optim.observe(schedule, figure);
+        }
+        Ok(())
+    }
+
+    /// Writes scalars to the logs, and `line` to people. TensorBoard counts by `step`.
     ///
     /// # Errors
     /// The disk failed.
-    pub fn log(&mut self, mode: &str, values: &IndexMap<String, f64>) -> Result<()> {
+    pub fn log(&mut self, stage: &str, values: &IndexMap<String, f64>, step: u64, line: &str) -> Result<()> {
+        let (epoch, iter) = (self.epoch, self.iter);
         if let Some(journal) = &mut self.journal {
-            journal.scalars(mode, self.epoch, self.iter, values)?;
+            let hierarchy = self.log_processor.log_with_hierarchy;
+            journal.scalars(Moment { mode: stage, epoch, iter, step, hierarchy }, values)?;
         }
-        let at = format!("epoch {}, iteration {}", self.epoch, self.iter);
-        self.reporter.scalars(mode, &at, values);
+        self.reporter.log(&Log { stage, epoch, iter, values, line });
         Ok(())
     }
 
@@ -195,40 +341,16 @@ impl Runner {
         }
     }
 
+    /// Calls all hooks but those that are acting already.
     fn with_hooks(&mut self, mut call: impl FnMut(&mut dyn Hook, &mut Self) -> Result<()>) -> Result<()> {
-        let mut hooks = std::mem::take(&mut self.hooks);
-        let result = hooks.iter_mut().try_for_each(|hook| call(&mut **hook, self));
-        self.hooks = hooks;
-        result
-    }
-
-    /// Measures on the validation data, if there is any, and tells logs and hooks.
-    ///
-    /// # Errors
-    /// The data cannot be read, or does not fit.
-    pub fn validate(&mut self) -> Result<Metrics> {
-        let Some(val) = &mut self.val else { return Ok(Metrics::new()) };
-        let metrics = val.eval_loop.run(
-            &*self.algorithm,
-            &val.loader,
-            &mut val.evaluator,
-            "val",
-            &mut *self.reporter,
-        )?;
-        self.log("val", &metrics)?;
-        self.last_metrics = metrics.clone();
-        self.with_hooks(|hook, runner| hook.after_val(runner, &metrics))?;
-        Ok(metrics)
-    }
-
-    /// Measures on the test data.
-    ///
-    /// # Errors
-    /// The config has no test data, or it cannot be read, or does not fit.
-    pub fn test(&mut self) -> Result<Metrics> {
-        let Some(test) = &mut self.test else {
-            return Err(Error::Other("the config has no `test_dataloader` and `test_evaluator`".into()));
-        };
-        test.eval_loop.run(&*self.algorithm, &test.loader, &mut test.evaluator, "test", &mut *self.reporter)
+        for i in 0..self.hooks.len() {
+            let Some(mut hook) = self.hooks.get_mut(i).and_then(Option::take) else { continue };
+            let result = call(&mut *hook, self);
+            if let Some(place) = self.hooks.get_mut(i) {
+                *place = Some(hook);
+            }
+            result?;
+        }
+        Ok(())
     }
 }

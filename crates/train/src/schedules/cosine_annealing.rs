@@ -2,7 +2,7 @@
 
 use occam_engine::schedule::{CosineAnnealing, Length, Schedule};
 
-use super::{ParamScheduler, config};
+use super::{ParamScheduler, config, floor};
 use crate::Result;
 use crate::error::refuse;
 
@@ -11,25 +11,21 @@ config! {
     Config {
         /// Steps of half a period; default `end − begin`.
         T_max: Option<u64> = None,
-        /// Lowest rate.
+        /// Lowest value.
         eta_min: Option<f64> = None,
-        /// Lowest rate as a share of the configured one.
+        /// Lowest value as a share of the configured one.
         eta_min_ratio: Option<f64> = None,
     }
 }
 
 impl ParamScheduler for Config {
-    fn build(&self, length: Length, base: f64) -> Result<Schedule> {
+    fn build(&self, length: Length) -> Result<Schedule> {
         let (span, factor) = self.window().resolve(length)?;
-        let eta_min = match (self.eta_min, self.eta_min_ratio) {
-            (Some(_), Some(_)) => return refuse("give `eta_min` or `eta_min_ratio`, not both"),
-            (eta_min, None) => eta_min.unwrap_or(0.0),
-            (None, Some(ratio)) => base * ratio,
-        };
+        let eta_min = floor(self.eta_min, self.eta_min_ratio, Some(0.0))?;
         let t_max = self.T_max.map_or(span.end - span.begin, |t| t.saturating_mul(factor));
         if t_max == 0 {
             return refuse("`T_max` must be at least 1");
         }
-        Ok(Schedule::new(Box::new(CosineAnnealing { t_max, eta_min }), span, base))
+        Ok(Schedule::new(Box::new(CosineAnnealing { t_max, eta_min }), self.target(), span))
     }
 }

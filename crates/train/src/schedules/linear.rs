@@ -9,7 +9,7 @@ use crate::error::refuse;
 config! {
     /// `LinearLR`; see [`Linear`].
     Config {
-        /// Factor at the first step.
+        /// Factor at the first step, in (0, 1]; the original takes 0 too, from which no factor leads away.
         start_factor: f64 = 1.0 / 3.0,
         /// Factor at the last.
         end_factor: f64 = 1.0,
@@ -17,7 +17,7 @@ config! {
 }
 
 impl ParamScheduler for Config {
-    fn build(&self, length: Length, base: f64) -> Result<Schedule> {
+    fn build(&self, length: Length) -> Result<Schedule> {
         let valid =
             self.start_factor > 0.0 && self.start_factor <= 1.0 && (0.0..=1.0).contains(&self.end_factor);
         if !valid {
@@ -29,6 +29,6 @@ impl ParamScheduler for Config {
             end_factor: self.end_factor,
             total: (span.end - span.begin).saturating_sub(1),
         };
-        Ok(Schedule::new(Box::new(rule), span, base))
+        Ok(Schedule::new(Box::new(rule), self.target(), span))
     }
 }

@@ -12,6 +12,7 @@ use crate::conv_module::{ActCfg, ConvModule};
 use crate::error::refuse;
 use crate::init_cfg::{InitCfg, Rules};
 use crate::net::unsupported;
+use crate::width::make_divisible;
 use crate::{Net, NormCfg, Result};
 
 #[derive(Debug, Clone, Deserialize)]
@@ -58,7 +59,7 @@ fn batch_norm() -> Option<NormCfg> {
 /// | `widen_factor` | 1.0 | scales all widths; they are rounded to multiples of 8 |
 /// | `out_indices` | (7,) | stages whose features are returned; the last one, 7, is the 1x1 convolution to 1280 channels |
 /// | `norm_cfg` | `dict(type='BN')` | or None: convolutions have biases then |
-/// | `act_cfg` | `dict(type='ReLU6')` | or `ReLU`, or None |
+/// | `act_cfg` | `dict(type='ReLU6')` | or another activation, or None |
 /// | `frozen_stages` | -1 | from 0 on `conv1` does not learn (its statistics move on), and layers up to this one neither learn nor update statistics |
 /// | `norm_eval` | False | norm layers use and keep their running statistics in training |
 /// | `init_cfg` | `Kaiming` for convolutions, `Constant` 1 for norms | `conv1` and `conv2` keep these in any case |
@@ -82,12 +83,6 @@ const STAGES: [[usize; 4]; 7] = [
     [6, 160, 3, 2],
     [6, 320, 1, 1],
 ];
-
-/// The multiple of 8 next to `width`, at least 8 and not more than a tenth below it.
-fn rounded(width: f64) -> usize {
-    let near = ((width + 4.0) as usize / 8 * 8).max(8);
-    if (near as f64) < 0.9 * width { near.saturating_add(8) } else { near }
-}
 
 fn parse(value: &Value) -> Result<MobileNetV2> {
     let config: Config = value.parse()?;
@@ -142,13 +137,13 @@ impl MobileNetV2 {
         let c = &self.config;
         let module = ConvModule::new(c.norm_cfg.as_ref(), c.act_cfg.as_ref());
         let mut features = Vec::new();
-        let stem = [rounded(32.0 * c.widen_factor), 3];
+        let stem = [make_divisible(32.0 * c.widen_factor, 8), 3];
         // The original's modules of a convolution fill themselves, after their parents.
         let mut y = net.fixed(self.frozen_stages.is_some(), |net| {
             net.settled(|net| module.build(net, "conv1", x, stem, square(2, 1, 1)))
         })?;
         for (i, [expansion, width, count, stride]) in STAGES.into_iter().enumerate() {
-            let out = rounded(width as f64 * c.widen_factor);
+            let out = make_divisible(width as f64 * c.widen_factor, 8);
             let from = y;
             y = net.frozen(self.frozen_stages.is_some_and(|n| i < n), |net| {
                 net.layer(&format!("layer{}", i + 1), &[from], |net| {
@@ -183,18 +178,5 @@ impl Backbone for MobileNetV2 {
 
     fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {
         net.ruled(&self.rules, |net| net.norm_eval(self.config.norm_eval, |net| self.layers(net, x)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn widths_are_multiples_of_eight() {
-        let widths = |factor: f64| [32, 16, 24, 64, 160].map(|w| rounded(f64::from(w) * factor));
-        assert_eq!(widths(1.0), [32, 16, 24, 64, 160]);
-        assert_eq!(widths(0.35), [16, 8, 8, 24, 56]);
-        assert_eq!(widths(1.4), [48, 24, 32, 88, 224]);
     }
 }

@@ -1,16 +1,27 @@
 //! Backbones: from images to features. One architecture a file.
 
+mod densenet;
+mod efficientnet;
+mod inverted_residual;
 mod mobilenet_v2;
+mod mobilenet_v3;
 mod res_block;
 mod resnet;
+mod shufflenet_v1;
 mod shufflenet_v2;
 mod vgg;
+mod vision_transformer;
 mod wide_resnet;
 
+pub use densenet::DenseNet;
+pub use efficientnet::EfficientNet;
 pub use mobilenet_v2::MobileNetV2;
+pub use mobilenet_v3::MobileNetV3;
 pub use resnet::ResNet;
+pub use shufflenet_v1::ShuffleNetV1;
 pub use shufflenet_v2::ShuffleNetV2;
 pub use vgg::Vgg;
+pub use vision_transformer::VisionTransformer;
 pub use wide_resnet::WideResNet;
 
 use occam_config::{Build, Registry};
@@ -23,6 +34,11 @@ pub trait Backbone: Send + Sync {
     /// Channels of the images.
     fn in_channels(&self) -> usize;
 
+    /// Height and width of the images, where only one size fits.
+    fn image_size(&self) -> Option<[usize; 2]> {
+        None
+    }
+
     /// Adds its layers to the open module and returns the features of the wanted stages.
     ///
     /// # Errors
@@ -31,14 +47,20 @@ pub trait Backbone: Send + Sync {
 }
 
 const TABLE: &[(&str, Build<dyn Backbone>)] = &[
+    ("DenseNet", densenet::build),
+    ("DistilledVisionTransformer", vision_transformer::build_distilled),
+    ("EfficientNet", efficientnet::build),
     ("MobileNetV2", mobilenet_v2::build),
+    ("MobileNetV3", mobilenet_v3::build),
     ("ResNeXt", resnet::build_next),
     ("ResNet", resnet::build),
     ("ResNetV1c", resnet::build_v1c),
     ("ResNetV1d", resnet::build_v1d),
     ("ResNet_CIFAR", resnet::build_cifar),
+    ("ShuffleNetV1", shufflenet_v1::build),
     ("ShuffleNetV2", shufflenet_v2::build),
     ("VGG", vgg::build),
+    ("VisionTransformer", vision_transformer::build),
     ("WideResNet", wide_resnet::build),
 ];
 

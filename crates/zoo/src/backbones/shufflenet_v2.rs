@@ -58,7 +58,7 @@ fn batch_norm() -> Option<NormCfg> {
 /// | `widen_factor` | 1.0 | 0.5, 1.0, 1.5 or 2.0 |
 /// | `out_indices` | (3,) | stages whose features are returned; the last one, 3, is the 1x1 convolution |
 /// | `norm_cfg` | `dict(type='BN')` | or None: convolutions have biases then |
-/// | `act_cfg` | `dict(type='ReLU')` | or `ReLU6`, or None |
+/// | `act_cfg` | `dict(type='ReLU')` | or another activation, or None |
 ///
 /// | `frozen_stages` | -1 | from 0 on `conv1` does not learn (its statistics move on), and so many of `layers` neither learn nor update statistics |
 /// | `norm_eval` | False | norm layers use and keep their running statistics in training |

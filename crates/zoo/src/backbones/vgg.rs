@@ -68,7 +68,7 @@ fn yes() -> bool {
 /// | `out_indices` | (4,) | stages whose features are returned; with `num_classes` none by default, scores are returned in any case |
 /// | `frozen_stages` | -1 | so many stages neither learn nor update statistics |
 /// | `norm_cfg` | None | |
-/// | `act_cfg` | `dict(type='ReLU')` | or `ReLU6`, or None |
+/// | `act_cfg` | `dict(type='ReLU')` | or another activation, or None |
 /// | `ceil_mode` | False | odd sizes are rounded up |
 /// | `norm_eval` | False | norm layers use and keep their running statistics in training |
 /// | `with_last_pool` | True | whether the last stage is pooled |

@@ -5,12 +5,14 @@ mod linear_cls;
 mod multi_label_cls;
 mod multi_label_linear_cls;
 mod stacked_linear_cls;
+mod vision_transformer_cls;
 
 pub use cls::{ClsHead, ClsTask};
 pub use linear_cls::LinearClsHead;
 pub use multi_label_cls::{MultiLabelClsHead, MultiLabelTask};
 pub use multi_label_linear_cls::MultiLabelLinearClsHead;
 pub use stacked_linear_cls::StackedLinearClsHead;
+pub use vision_transformer_cls::VisionTransformerClsHead;
 
 use occam_config::{Build, Registry};
 use occam_graph::ValueId;
@@ -31,10 +33,12 @@ pub trait Head: Send + Sync {
 
 const TABLE: &[(&str, Build<dyn Head>)] = &[
     ("ClsHead", cls::build),
+    ("DeiTClsHead", vision_transformer_cls::build_distilled),
     ("LinearClsHead", linear_cls::build),
     ("MultiLabelClsHead", multi_label_cls::build),
     ("MultiLabelLinearClsHead", multi_label_linear_cls::build),
     ("StackedLinearClsHead", stacked_linear_cls::build),
+    ("VisionTransformerClsHead", vision_transformer_cls::build),
 ];
 
 pub(crate) fn register(registry: &mut Registry) {

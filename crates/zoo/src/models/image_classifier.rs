@@ -87,8 +87,11 @@ pub(super) fn build(
 impl Architecture for ImageClassifier {
     fn build(self: Box<Self>) -> Result<TaskModel> {
         let mut net = Net::new();
-        let shape =
-            [Dim::symbol("N"), Dim::Known(self.backbone.in_channels()), Dim::symbol("H"), Dim::symbol("W")];
+        let [height, width] = match self.backbone.image_size() {
+            Some(size) => size.map(Dim::Known),
+            None => [Dim::symbol("H"), Dim::symbol("W")],
+        };
+        let shape = [Dim::symbol("N"), Dim::Known(self.backbone.in_channels()), height, width];
         let x = net.input("input", Fact::new(DType::F32, shape))?;
         let mut features =
             net.tuple("backbone", &[x], |net| Ok(Returned::Tuple(self.backbone.build(net, x)?)))?;

@@ -8,7 +8,7 @@ use occam_config::{Loader, Registry, Value};
 use occam_data::streams::Draw;
 use occam_data::{DataSample, Seed};
 use occam_engine::{Device, Executor, Mode, Noise, Params, Request, Tensor, collect};
-use occam_testing::{Golden, fill, labels, unit, values, weights};
+use occam_testing::{Golden, assert_close, fill, labels, unit, values, weights};
 use occam_zoo::{Architecture, Backbone, Net, Returned, Sites, TaskModel};
 
 pub fn registry() -> Registry {
@@ -59,15 +59,18 @@ pub struct Step {
     pub grads: IndexMap<String, Vec<f64>>,
 }
 
-/// Runs a model whose state dict must be the golden's.
+/// Runs a model whose state dict must be the golden's, in whatever order.
 pub fn step(model: TaskModel, golden: &Golden) -> Step {
     step_on(model, &state_dict(golden), &input_shape(&golden.json("input")))
 }
 
-/// Runs a model whose state dict must be `state`, on images of that shape.
+/// Runs a model whose state dict must be `state`, in whatever order, on images of that shape.
 pub fn step_on(model: TaskModel, state: &[(String, Vec<usize>)], shape: &[usize]) -> Step {
-    let found: Vec<(String, Vec<usize>)> =
+    let mut found: Vec<(String, Vec<usize>)> =
         model.graph.params().map(|(_, v)| (v.name.clone(), v.fact.known_shape().unwrap())).collect();
+    let mut state = state.to_vec();
+    found.sort();
+    state.sort();
     assert_eq!(found, state, "state dict");
 
     let cpu = Device::cpu();
@@ -137,4 +140,54 @@ impl Noise for StepNoise {
 /// What dropout draws from in the step of that number.
 pub fn noise(step: u64) -> Arc<dyn Noise> {
     Arc::new(StepNoise(step))
+}
+
+/// Logits, loss, every gradient, running statistics after one step. What each parameter has lies one after the other,
+/// in the order of the state dict.
+pub fn check_packed(model: TaskModel, golden: &Golden) {
+    let found = step(model, golden);
+    assert_close("eval logits", &found.eval_logits, &golden.values("eval.logits"), 1e-4);
+    assert_close("train logits", &found.train_logits, &golden.values("train.logits"), 1e-4);
+    assert_close("loss", &[found.loss], &golden.values("train.loss"), 1e-4);
+
+    let state = state_dict(golden);
+    let (statistics, learned): (Vec<_>, Vec<_>) = state.iter().partition(|(k, _)| k.contains(".running_"));
+    assert_eq!((found.buffers.len(), found.grads.len()), (statistics.len(), learned.len()));
+    let mut after = if statistics.is_empty() { Vec::new() } else { golden.values("after") }.into_iter();
+    for (key, shape) in statistics {
+        let wanted: Vec<f64> = after.by_ref().take(shape[0]).collect();
+        assert_close(key, &found.buffers[key], &wanted, 1e-4);
+    }
+    assert_eq!(after.len(), 0);
+
+    let (norms, probes) = (golden.values("grad_norm"), golden.values("grad_probe"));
+    let mut samples = golden.values("grad").into_iter();
+    let largest = norms.iter().copied().fold(0.0, f64::max);
+    for (((key, _), wanted_norm), wanted_probe) in learned.iter().zip(&norms).zip(&probes) {
+        let all = &found.grads[key];
+        let count = all.len().min(16);
+        let wanted: Vec<f64> = samples.by_ref().take(count).collect();
+        let found_norm = norm(all);
+        // A shift before a norm layer has no gradient but for rounding.
+        if *wanted_norm < 1e-9 * largest {
+            assert!(found_norm <= 1e-5 * largest, "{key}: norm {found_norm}");
+            continue;
+        }
+        let picked = all.iter().step_by(all.len() / count).take(count);
+        // Differences are measured against the typical size of the gradient's elements: single ones may be 0.
+        let typical = wanted_norm / (all.len() as f64).sqrt();
+        let scale = wanted.iter().fold(typical, |m, x| m.max(x.abs()));
+        let worst = picked.zip(&wanted).fold(0f64, |m, (a, b)| m.max((a - b).abs()));
+        assert!(worst <= 1e-3 * scale, "{key}: {worst:.3e} of {scale:.3e}");
+        assert!(
+            (found_norm - wanted_norm).abs() <= 1e-3 * wanted_norm,
+            "{key}: {found_norm} of {wanted_norm}"
+        );
+        let found_probe = probe(key, all);
+        assert!(
+            (found_probe - wanted_probe).abs() <= 1e-3 * wanted_norm,
+            "{key}: {found_probe} of {wanted_probe}"
+        );
+    }
+    assert_eq!(samples.len(), 0);
 }

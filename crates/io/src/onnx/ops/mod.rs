@@ -3,19 +3,26 @@
 //! The match in [`form`] has no default: a family without an ONNX form does not compile.
 
 mod activation;
+mod adaptive_pad;
 mod batch_norm;
 mod binary;
 mod channel_shuffle;
 mod concat;
 mod conv;
 mod dropout;
+mod expand_batch;
 mod flatten;
 mod gem_pool;
 mod global_avg_pool;
+mod layer_norm;
 mod linear;
+mod mat_mul;
 mod pool;
+mod scale;
 mod slice;
 mod softmax;
+mod transpose;
+mod unflatten;
 
 use occam_graph::Op;
 
@@ -32,18 +39,25 @@ pub(super) trait OnnxForm {
 pub(super) fn form(op: &Op) -> &dyn OnnxForm {
     match op {
         Op::Activation(op) => op,
+        Op::AdaptivePad(op) => op,
         Op::BatchNorm(op) => op,
         Op::Binary(op) => op,
         Op::ChannelShuffle(op) => op,
         Op::Concat(op) => op,
         Op::Conv(op) => op,
         Op::Dropout(op) => op,
+        Op::ExpandBatch(op) => op,
         Op::Flatten(op) => op,
         Op::GemPool(op) => op,
         Op::GlobalAvgPool(op) => op,
+        Op::LayerNorm(op) => op,
         Op::Linear(op) => op,
+        Op::MatMul(op) => op,
         Op::Pool(op) => op,
+        Op::Scale(op) => op,
         Op::Slice(op) => op,
         Op::Softmax(op) => op,
+        Op::Transpose(op) => op,
+        Op::Unflatten(op) => op,
     }
 }

@@ -1,0 +1,9 @@
+# deit-base-distilled on ImageNet: 1024 images a step.
+_base_ = './deit-small_pt-4xb256_in1k.py'
+
+model = dict(
+    backbone=dict(type='DistilledVisionTransformer', arch='deit-base'),
+    head=dict(type='DeiTClsHead', in_channels=768),
+)
+
+train_dataloader = dict(batch_size=64)

@@ -1,0 +1,9 @@
+# resnetv1c101 on ImageNet: 256 images a step.
+_base_ = [
+    '../_base_/models/resnetv1c50.py',
+    '../_base_/datasets/imagenet_bs32_pil_resize.py',
+    '../_base_/schedules/imagenet_bs256.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(backbone=dict(depth=101))

@@ -1,0 +1,7 @@
+# resnext101-32x8d on ImageNet: 256 images a step.
+_base_ = [
+    '../_base_/models/resnext101_32x8d.py',
+    '../_base_/datasets/imagenet_bs32_pil_resize.py',
+    '../_base_/schedules/imagenet_bs256.py',
+    '../_base_/default_runtime.py',
+]

@@ -1,0 +1,34 @@
+//! Changing contrast.
+
+use rand_chacha::ChaCha8Rng;
+
+use super::{Augmentation, Draws, augmentation};
+use crate::{Image, Result, color};
+
+augmentation! {
+    /// Multiplies the difference to the mean grey by `1 + magnitude`.
+    pub struct Contrast {
+        /// Above 0 for more, below for less.
+        #[serde(default)]
+        pub magnitude: Option<f64>,
+    }
+}
+
+impl Augmentation for Contrast {
+    const NAME: &'static str = "Contrast";
+    const MAGNITUDE: Option<&'static str> = Some("magnitude");
+    const SIGNED: bool = true;
+
+    fn draws(&self) -> Draws<'_> {
+        self.common()
+    }
+
+    fn given(&self) -> Option<f64> {
+        self.magnitude
+    }
+
+    fn change(&self, mut image: Image, magnitude: f64, _: &mut ChaCha8Rng) -> Result<Image> {
+        color::contrast(&mut image, 1.0 + magnitude);
+        Ok(image)
+    }
+}

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Goldens of MobileNetV3, DenseNet, ShuffleNetV1, EfficientNet and vision transformers, from mmcls itself, in float64; and
+the size of every architecture that a family knows by name.
+
+    python tools/golden/architectures.py [NAME ..]
+
+Needs torch 1.13 and mmcls 1.0.0rc6. Weights and inputs: `formula.py`. Writes the classifiers below, `architecture_variants`
+and `architectures.json`, or those that are named, and prints how far torch's own float32 is from the classifiers, as
+`resnet.py` does.
+"""
+
+import sys
+import warnings
+
+warnings.filterwarnings("ignore")
+
+import torch
+from mmcls.registry import MODELS
+from mmcls.utils import register_all_modules
+
+import formula
+import resnet
+from backbones import SAMPLES, packed
+from files import f32, write_json, write_safetensors
+
+SCRIPT = "tools/golden/architectures.py"
+
+
+def linear(features):
+    return dict(type="LinearClsHead", num_classes=resnet.CLASSES, in_channels=features,
+                loss=dict(type="CrossEntropyLoss", loss_weight=1.0))
+
+
+def pooled(backbone, features):
+    return dict(type="ImageClassifier", backbone=backbone, neck=dict(type="GlobalAveragePooling"),
+                head=linear(features))
+
+
+def tokens(backbone, head, features, **keys):
+    return dict(type="ImageClassifier", backbone=backbone, neck=None,
+                head=dict(linear(features), type=head, **keys))
+
+
+TINY = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=40)
+
+CLASSIFIERS = {
+    "vision_transformer": (tokens(dict(type="VisionTransformer", arch=TINY, img_size=40, patch_size=8),
+                                  "VisionTransformerClsHead", 24, hidden_dim=16), [4, 3, 40, 40]),
+    "deit": (tokens(dict(type="DistilledVisionTransformer", arch=TINY, img_size=(36, 24), patch_size=8),
+                    "DeiTClsHead", 24), [4, 3, 36, 24]),
+    "mobilenet_v3": (pooled(dict(type="MobileNetV3", arch="small_050"), 288), [4, 3, 56, 56]),
+    # With a smaller eps the first norm layer's factor has next to no gradient: norm layers follow it everywhere.
+    "densenet": (pooled(dict(type="DenseNet", arch=dict(growth_rate=8, depths=[2, 3, 2], init_channels=12),
+                             norm_cfg=dict(type="BN", eps=0.1)), 35), [3, 3, 40, 40]),
+    "shufflenet_v1": (pooled(dict(type="ShuffleNetV1", widen_factor=0.5), 480), [8, 3, 48, 48]),
+    "efficientnet": (pooled(dict(type="EfficientNet"), 1280), [4, 3, 57, 57]),
+}
+
+# Odd sizes, so that padding and ceiling of every stride count.
+VARIANTS = {
+    "mobilenet_v3_stages": (dict(type="MobileNetV3", out_indices=(0, 1, 4, 9, 12)), [1, 3, 41, 37]),
+    "mobilenet_v3_large": (dict(type="MobileNetV3", arch="large", norm_cfg=dict(type="BN")), [1, 3, 37, 40]),
+    "mobilenet_v3_075": (dict(type="MobileNetV3", arch="small_075", norm_cfg=None), [1, 3, 33, 33]),
+    "densenet_stages": (dict(type="DenseNet", in_channels=1, bn_size=2, compression_factor=0.3,
+                             arch=dict(growth_rate=6, depths=[1, 2], init_channels=10),
+                             act_cfg=dict(type="LeakyReLU", negative_slope=0.1), out_indices=[0, 1]), [1, 1, 37, 41]),
+    "densenet121": (dict(type="DenseNet"), [1, 3, 32, 33]),
+    "shufflenet_v1_1": (dict(type="ShuffleNetV1", groups=1, out_indices=(0, 2)), [1, 3, 33, 37]),
+    "shufflenet_v1_2": (dict(type="ShuffleNetV1", groups=2, widen_factor=0.5), [1, 3, 33, 32]),
+    "shufflenet_v1_4": (dict(type="ShuffleNetV1", groups=4, act_cfg=dict(type="ELU", alpha=0.5)), [1, 3, 32, 33]),
+    "shufflenet_v1_8": (dict(type="ShuffleNetV1", groups=8), [1, 3, 32, 32]),
+    "efficientnet_stages": (dict(type="EfficientNet", out_indices=(0, 2, 4, 6)), [1, 3, 37, 40]),
+    "efficientnet_b1_plain": (dict(type="EfficientNet", arch="b1", conv_cfg=None, norm_cfg=dict(type="BN"),
+                                   act_cfg=dict(type="GELU")), [1, 3, 33, 32]),
+    "efficientnet_em": (dict(type="EfficientNet", arch="em", act_cfg=dict(type="ReLU"), out_indices=(1, 6)),
+                        [1, 3, 29, 32]),
+    "vit_stages": (dict(type="VisionTransformer", arch=dict(TINY, num_layers=3), img_size=(33, 21), patch_size=(8, 7),
+                        out_indices=[0, 2], qkv_bias=False, final_norm=False, norm_cfg=dict(type="LN"),
+                        layer_cfgs=dict(act_cfg=dict(type="GELU", approximate="tanh"), num_fcs=3)), [2, 3, 33, 21]),
+    "vit_average": (dict(type="VisionTransformer", arch=TINY, img_size=24, patch_size=8, with_cls_token=False,
+                         output_cls_token=False, avg_token=True, pre_norm=True, in_channels=1,
+                         patch_cfg=dict(stride=5, padding=2, norm_cfg=dict(type="LN"))), [2, 1, 24, 24]),
+    "vit_maps": (dict(type="VisionTransformer", arch=TINY, img_size=24, patch_size=8, output_cls_token=False,
+                      layer_cfgs=[dict(num_heads=2), dict(feedforward_channels=8, norm_cfg=dict(type="LN", eps=0.1))],
+                      patch_cfg=dict(padding="same", kernel_size=9)), [2, 3, 24, 24]),
+    "deit_stages": (dict(type="DistilledVisionTransformer", arch=TINY, img_size=32, patch_size=16,
+                         out_indices=[0, 1]), [2, 3, 32, 32]),
+}
+
+ARCHS = {
+    "MobileNetV3": ["small", "small_075", "small_050", "large"],
+    "DenseNet": ["121", "161", "169", "201"],
+    "VisionTransformer": ["small", "base", "large", "huge", "eva-giant", "deit-tiny", "deit-small", "DeiT-B"],
+    "DistilledVisionTransformer": ["deit-tiny", "deit-small", "deit-base"],
+    "EfficientNet": ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "l2", "es", "em", "el"],
+}
+
+
+def archs():
+    """The backbones whose sizes are counted."""
+    yield from (dict(type=kind, arch=arch) for kind, names in ARCHS.items() for arch in names)
+    yield from (dict(type="ShuffleNetV1", groups=groups) for groups in (1, 2, 3, 4, 8))
+
+
+def size(config):
+    """A row of `architectures.json`."""
+    model = MODELS.build(dict(config))
+    state = {name: value.shape for name, value in model.state_dict().items() if "num_batches_tracked" not in name}
+    lines = "".join(f"{name} {','.join(map(str, shape))}\n" for name, shape in sorted(state.items()))
+    return {"backbone": config, "parameters": sum(p.numel() for p in model.parameters()), "keys": len(state),
+            "digest": f"{formula.fnv1a(lines):016x}"}
+
+
+def classifier(name, config, shape):
+    exact, state = resnet.run(config, shape, torch.float64, SAMPLES, SAMPLES)
+    write_safetensors(f"{name}.safetensors", packed(exact, state), {
+        "script": SCRIPT, "versions": resnet.VERSIONS, "config": config, "input": shape, "state_dict": state})
+    resnet.print_single_precision(exact, resnet.run(config, shape, torch.float32, SAMPLES, SAMPLES)[0])
+
+
+def flat(features):
+    """Features as they are returned, lists of them in a row."""
+    return [one for item in features for one in (item if isinstance(item, (list, tuple)) else [item])]
+
+
+def variants():
+    out, about = {}, {}
+    for name, (backbone, shape) in VARIANTS.items():
+        model = resnet.build(dict(type="ImageClassifier", backbone=backbone), torch.float64).eval()
+        with torch.no_grad():
+            features = flat(model(torch.from_numpy(formula.image(shape)).double(), mode="tensor"))
+        out.update({f"{name}.{i}": f32(feature) for i, feature in enumerate(features)})
+        about[name] = {"backbone": backbone, "input": shape, "parameters": sum(p.numel() for p in model.parameters())}
+    write_safetensors("architecture_variants.safetensors", out, {
+        "script": SCRIPT, "versions": resnet.VERSIONS, "variants": about})
+
+
+def main(wanted):
+    torch.set_num_threads(1)
+    register_all_modules()
+    for name, (config, shape) in CLASSIFIERS.items():
+        if not wanted or name in wanted:
+            classifier(name, config, shape)
+    if not wanted or "architecture_variants" in wanted:
+        variants()
+    if not wanted or "architectures" in wanted:
+        write_json("architectures.json", [size(config) for config in archs()])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
