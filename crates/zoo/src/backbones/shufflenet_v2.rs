@@ -59,7 +59,6 @@ fn batch_norm() -> Option<NormCfg> {
 /// | `out_indices` | (3,) | stages whose features are returned; the last one, 3, is the 1x1 convolution |
 /// | `norm_cfg` | `dict(type='BN')` | or None: convolutions have biases then |
 /// | `act_cfg` | `dict(type='ReLU')` | or another activation, or None |
-///
 /// | `frozen_stages` | -1 | from 0 on `conv1` does not learn (its statistics move on), and so many of `layers` neither learn nor update statistics |
 /// | `norm_eval` | False | norm layers use and keep their running statistics in training |
 /// | `init_cfg` | None | only `Pretrained` counts |
