@@ -154,8 +154,12 @@ pub(crate) fn register(registry: &mut Registry) {
 }
 
 /// The hooks every run has unless its config says otherwise, by mmengine's keys of `default_hooks`.
-const DEFAULTS: &[(&str, &str)] =
-    &[("logger", "LoggerHook"), ("param_scheduler", "ParamSchedulerHook"), ("checkpoint", "CheckpointHook")];
+const DEFAULTS: &[(&str, &str)] = &[
+    ("class_num_check", "ClassNumCheckHook"),
+    ("logger", "LoggerHook"),
+    ("param_scheduler", "ParamSchedulerHook"),
+    ("checkpoint", "CheckpointHook"),
+];
 
 /// The config of a default hook; checkpoints are written after every epoch then.
 fn default(name: &str) -> Value {
@@ -163,6 +167,9 @@ fn default(name: &str) -> Value {
     dict.insert("type", Value::from(name));
     if name == "CheckpointHook" {
         dict.insert("interval", Value::from(1));
+    }
+    if name == "ClassNumCheckHook" {
+        dict.insert("quiet", Value::from(true));
     }
     Value::from(dict)
 }
