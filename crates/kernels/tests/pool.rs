@@ -171,7 +171,7 @@ proptest! {
         let (x, dy) = (noise(planes * plane, seed), noise(planes * outputs, seed ^ 1));
         let (mut means, mut largest, mut places) = (vec![], vec![], vec![]);
         let (mut from_means, mut from_largest) = (vec![0f64; x.len()], vec![0f64; x.len()]);
-        for o in 0..planes * outputs {
+        for (o, &g) in dy.iter().enumerate() {
             let (p, oy, ox) = (o / outputs, o % outputs / output[1], o % output[1]);
             // As the documentation of PyTorch's has it.
             let rows = oy * input[0] / output[0]..((oy + 1) * input[0]).div_ceil(output[0]);
@@ -181,8 +181,8 @@ proptest! {
             let most = all.iter().copied().reduce(|a, b| if x[p * plane + b] > x[p * plane + a] { b } else { a });
             largest.push(f64::from(x[p * plane + most.unwrap()]));
             places.push(most.unwrap() as u32);
-            from_largest[p * plane + most.unwrap()] += f64::from(dy[o]);
-            all.iter().for_each(|i| from_means[p * plane + i] += f64::from(dy[o]) / all.len() as f64);
+            from_largest[p * plane + most.unwrap()] += f64::from(g);
+            all.iter().for_each(|i| from_means[p * plane + i] += f64::from(g) / all.len() as f64);
         }
         close(&adaptive_avg_forward(&x, planes, &pool), &means)?;
         close(&adaptive_avg_backward(&dy, planes, &pool), &from_means)?;
