@@ -4,9 +4,13 @@
 //! corners is given elements that are further from them than the step.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
 use std::sync::Arc;
 
-use occam_engine::{Bound, Device, Executor, Mode, QuantRange, Request, Result, Tensor};
+use common::device;
+
+use occam_engine::{Bound, Executor, Mode, QuantRange, Request, Result, Tensor};
 use occam_graph::ops::{Activation, Binary, Conv, Pool, PoolKind};
 use occam_graph::{Builder, DType, Fact, Role};
 
@@ -35,7 +39,7 @@ fn apart(n: usize, seed: u64) -> Vec<f32> {
 }
 
 fn tensor(shape: &[usize], data: &[f32]) -> Tensor {
-    Tensor::from_f32(shape, data.to_vec(), &Device::cpu()).unwrap()
+    Tensor::from_f32(shape, data.to_vec(), &device()).unwrap()
 }
 
 /// Checks the gradients of `Σ upstream · f(args)` at up to 80 elements of each argument.
@@ -49,6 +53,7 @@ fn check(
     let build = |args: &[(Vec<usize>, Vec<f32>)]| -> Vec<Tensor> {
         args.iter().map(|(shape, data)| tensor(shape, data)).collect()
     };
+    let limit = common::tolerance(tolerance);
     let upstream = |n: usize| noise(n, 99);
     let value = |args: &[(Vec<usize>, Vec<f32>)]| -> f64 {
         let y = f(&build(args)).unwrap().to_f32().unwrap();
@@ -70,7 +75,7 @@ fn check(
             let wanted = (at(step) - at(-step)) / f64::from(2.0 * step);
             let found = f64::from(grad[i]);
             assert!(
-                (found - wanted).abs() <= tolerance * scale,
+                (found - wanted).abs() <= limit * scale,
                 "{what}: argument {k}, element {i}: {found}, by differences {wanted}"
             );
         }

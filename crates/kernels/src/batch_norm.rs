@@ -8,6 +8,7 @@
 use pulp::{Simd, WithSimd};
 
 use crate::Activation;
+use crate::arch::arch;
 use crate::channels::Layout;
 use crate::memory::{Output, Shared};
 use crate::tile::{load, store};
@@ -21,7 +22,7 @@ const CHUNK: usize = 4096;
 /// `x` is shorter than its sizes say.
 pub fn statistics(x: &[f32], layout: Layout) -> (Vec<f32>, Vec<f32>) {
     assert!(x.len() >= layout.elements(), "sizes do not fit the slice");
-    let both = layout.each_channel(|channel| pulp::Arch::new().dispatch(Statistics { x, layout, channel }));
+    let both = layout.each_channel(|channel| arch().dispatch(Statistics { x, layout, channel }));
     both.into_iter().unzip()
 }
 
@@ -105,7 +106,7 @@ pub fn apply(x: &[f32], scale: &[f32], shift: &[f32], layout: Layout, activation
     let mut out = Output::new(layout.elements());
     let to = out.shared();
     layout.each_channel(|channel| {
-        pulp::Arch::new().dispatch(Apply {
+        arch().dispatch(Apply {
             x,
             to,
             layout,
@@ -188,7 +189,7 @@ pub fn backward(saved: &Saved<'_>, dy: &[f32], layout: Layout) -> [Vec<f32>; 3] 
     let to = dx.shared();
     let sums = layout.each_channel(|channel| {
         let inv = 1.0 / (f64::from(saved.var[channel]) + saved.eps).sqrt();
-        pulp::Arch::new().dispatch(Backward {
+        arch().dispatch(Backward {
             x: saved.x,
             dy,
             to,

@@ -1,5 +1,7 @@
 //! Tensors `[n, channels, inner]`, channel by channel.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use crate::memory::Output;
@@ -27,7 +29,7 @@ impl Layout {
         (self.n * self.inner).max(1) as f64
     }
 
-    /// Calls `f(channel, range)` for every row of elements that share image and channel, in parallel by channel.
+    /// What `f(channel)` gives for every channel, in parallel.
     pub(crate) fn each_channel<R: Send>(&self, f: impl Fn(usize) -> R + Send + Sync) -> Vec<R> {
         (0..self.channels).into_par_iter().map(f).collect()
     }
@@ -49,11 +51,13 @@ fn copy<'a>(to: Layout, from: impl Fn(usize, usize) -> Option<&'a [f32]> + Send 
     let shared = out.shared();
     let rows = to.n * to.channels;
     (0..rows).into_par_iter().with_min_len((GRAIN / to.inner.max(1)).max(1)).for_each(|row| {
+        let first = row * to.inner;
         // SAFETY: each row is written by the one task that has it.
-        let out = unsafe { shared.slice(row * to.inner, to.inner) };
-        match from(row / to.channels, row % to.channels) {
-            Some(from) => out.copy_from_slice(&from[..to.inner]),
-            None => out.fill(0.0),
+        unsafe {
+            match from(row / to.channels, row % to.channels) {
+                Some(from) => shared.put(first, &from[..to.inner]),
+                None => shared.slice(first, to.inner).fill(MaybeUninit::new(0.0)),
+            }
         }
     });
     // SAFETY: all rows were written.

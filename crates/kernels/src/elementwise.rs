@@ -25,7 +25,8 @@ fn passed(g: f32, y: f32, (low, high): (f32, f32)) -> f32 {
 
 /// `out[i] = f(a[i], b[i])`
 fn map(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync + Copy) -> Vec<f32> {
-    let n = a.len().min(b.len());
+    assert_eq!(a.len(), b.len(), "the slices differ in length");
+    let n = a.len();
     let mut out = Output::new(n);
     let to = out.shared();
     (0..n.div_ceil(GRAIN)).into_par_iter().for_each(|task| {
@@ -47,6 +48,7 @@ fn map(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync + Copy) -> Vec<f
 
 /// `a[i] = f(a[i], b[i])`
 fn map_in_place(a: &mut [f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync + Copy) {
+    assert_eq!(a.len(), b.len(), "the slices differ in length");
     a.par_chunks_mut(GRAIN).zip(b.par_chunks(GRAIN)).for_each(|(a, b)| {
         crate::vector::vectorize(
             #[inline(always)]
@@ -73,31 +75,43 @@ pub fn activate_in_place(x: &mut [f32], activation: Activation) {
 }
 
 /// `act(a + b)`
+///
+/// # Panics
+/// The slices differ in length.
 pub fn add(a: &[f32], b: &[f32], activation: Activation) -> Vec<f32> {
     let range = activation.range();
     map(a, b, move |a, b| activated(a + b, range))
 }
 
 /// `a = act(a + b)`
+///
+/// # Panics
+/// The slices differ in length.
 pub fn add_in_place(a: &mut [f32], b: &[f32], activation: Activation) {
     let range = activation.range();
     map_in_place(a, b, move |a, b| activated(a + b, range));
 }
 
 /// The gradient of the activation's input: `dy` where the output `y` lies strictly inside its range, else 0.
+///
+/// # Panics
+/// The slices differ in length.
 pub fn pass(dy: &[f32], y: &[f32], activation: Activation) -> Vec<f32> {
     let range = activation.range();
     map(dy, y, move |g, y| passed(g, y, range))
 }
 
 /// [`pass`], onto `dy`.
+///
+/// # Panics
+/// The slices differ in length.
 pub fn pass_in_place(dy: &mut [f32], y: &[f32], activation: Activation) {
     let range = activation.range();
     map_in_place(dy, y, move |g, y| passed(g, y, range));
 }
 
-/// `Σ x²`, chunk by chunk, the chunks' sums in order and in `f64`.
-pub fn sum_of_squares(x: &[f32]) -> f64 {
+/// `Σ f(x)`, chunk by chunk, the chunks' sums in order and all in `f64`.
+fn total(x: &[f32], f: impl Fn(f64) -> f64 + Sync + Copy) -> f64 {
     let chunks: Vec<f64> = x
         .par_chunks(GRAIN)
         .map(|chunk| {
@@ -108,16 +122,34 @@ pub fn sum_of_squares(x: &[f32]) -> f64 {
                     let mut blocks = chunk.chunks_exact(16);
                     for block in &mut blocks {
                         for (sum, &v) in sums.iter_mut().zip(block) {
-                            *sum += f64::from(v) * f64::from(v);
+                            *sum += f(f64::from(v));
                         }
                     }
-                    let rest = blocks.remainder().iter().map(|&v| f64::from(v) * f64::from(v));
+                    let rest = blocks.remainder().iter().map(|&v| f(f64::from(v)));
                     sums.iter().copied().chain(rest).sum::<f64>()
                 },
             )
         })
         .collect();
     chunks.iter().sum()
+}
+
+/// `Σ x`; the same bits at any number of threads.
+pub fn sum(x: &[f32]) -> f64 {
+    total(
+        x,
+        #[inline(always)]
+        |v| v,
+    )
+}
+
+/// `Σ x²`; the same bits at any number of threads.
+pub fn sum_of_squares(x: &[f32]) -> f64 {
+    total(
+        x,
+        #[inline(always)]
+        |v| v * v,
+    )
 }
 
 #[cfg(test)]
@@ -152,5 +184,8 @@ mod tests {
         assert!(activate(&[f32::NAN], Activation::Relu6)[0].is_nan());
         let wanted: f64 = a.iter().map(|&v| f64::from(v).powi(2)).sum();
         assert!((sum_of_squares(&a) - wanted).abs() < 1e-9 * wanted);
+        let wanted: f64 = a.iter().map(|&v| f64::from(v)).sum();
+        assert!((sum(&a) - wanted).abs() < 1e-9 * a.len() as f64);
+        assert_eq!((sum(&[]), sum(&[f32::MAX, f32::MAX])), (0.0, 2.0 * f64::from(f32::MAX)));
     }
 }

@@ -6,6 +6,7 @@
 //! At a given number of threads every result is the same bit for bit: work is split by index alone, and partial
 //! sums are added in index order.
 
+mod arch;
 pub mod batch_norm;
 pub mod channels;
 pub mod conv;
@@ -17,6 +18,10 @@ pub mod pool;
 pub mod softmax;
 mod tile;
 mod vector;
+
+// The reference that tests in here and in `tests/` share names the crate as it is named outside.
+#[cfg(test)]
+extern crate self as occam_kernels;
 
 /// What follows a sum before it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,6 +1,7 @@
 //! Memory that tasks share, and memory that a thread keeps.
 
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 
 /// A pointer into a buffer that several tasks write, each its own elements.
 #[derive(Debug, Clone, Copy)]
@@ -23,15 +24,39 @@ impl Shared {
         // SAFETY: the caller's promise.
         unsafe { self.0.add(i) }
     }
-}
 
-impl Shared {
+    /// Elements that may not have been written yet.
+    ///
+    /// # Safety
+    /// They lie in the buffer, and nobody else reads or writes them meanwhile.
+    #[inline(always)]
+    pub(crate) unsafe fn slice<'a>(self, first: usize, len: usize) -> &'a mut [MaybeUninit<f32>] {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(first).cast(), len) }
+    }
+
+    /// Writes a row from element `first` on.
+    ///
+    /// # Safety
+    /// It lies in the buffer, and nobody else reads or writes its elements meanwhile.
+    #[inline(always)]
+    pub(crate) unsafe fn put(self, first: usize, row: &[f32]) {
+        // SAFETY: the caller's promise.
+        unsafe { std::ptr::copy_nonoverlapping(row.as_ptr(), self.0.add(first), row.len()) }
+    }
+
+    /// Writes zeros, and gives them.
+    ///
     /// # Safety
     /// The elements lie in the buffer, and nobody else reads or writes them meanwhile.
     #[inline(always)]
-    pub(crate) unsafe fn slice<'a>(self, first: usize, len: usize) -> &'a mut [f32] {
-        // SAFETY: the caller's promise; any bits are an `f32`.
-        unsafe { std::slice::from_raw_parts_mut(self.0.add(first), len) }
+    pub(crate) unsafe fn zeros<'a>(self, first: usize, len: usize) -> &'a mut [f32] {
+        // SAFETY: the caller's promise; no bit set is 0, so that all elements are written.
+        unsafe {
+            let at = self.0.add(first);
+            std::ptr::write_bytes(at, 0, len);
+            std::slice::from_raw_parts_mut(at, len)
+        }
     }
 }
 

@@ -87,62 +87,37 @@ pub struct Moments<'a> {
     pub exp_avg: &'a mut [f32],
     /// `v`
     pub exp_avg_sq: &'a mut [f32],
-    /// The largest `v` so far, with which the denominator never shrinks (`amsgrad`).
-    pub max_exp_avg_sq: Option<&'a mut [f32]>,
 }
 
 /// Step `t`, counted from 1: `m = β₁ m + (1 − β₁) g`; `v = β₂ v + (1 − β₂) g²`; then
-/// `p = p · (1 − lr · weight_decay) − lr / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)`, with the largest `v` so far where
-/// it is kept.
+/// `p = p · (1 − lr · weight_decay) − lr / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)`.
 ///
 /// # Panics
 /// The slices differ in length.
 pub fn adamw(param: &mut [f32], grad: &[f32], moments: Moments<'_>, step: u32, rule: &AdamW) {
-    let Moments { exp_avg, exp_avg_sq, max_exp_avg_sq } = moments;
+    let Moments { exp_avg, exp_avg_sq } = moments;
     let lengths = [grad.len(), exp_avg.len(), exp_avg_sq.len()];
     assert_eq!(lengths, [param.len(); 3], "the gradient or a moment is of another length");
-    let largest_len = max_exp_avg_sq.as_ref().map_or(param.len(), |v| v.len());
-    assert_eq!(param.len(), largest_len, "a moment is of another length");
     let (b1, b2) = rule.betas;
     let exponent = i32::try_from(step).unwrap_or(i32::MAX);
     let (c1, c2) = (1.0 - b1.powi(exponent), 1.0 - b2.powi(exponent));
     let (keep1, add1, keep2, add2) = (b1 as f32, (1.0 - b1) as f32, b2 as f32, (1.0 - b2) as f32);
     let (root, eps) = ((1.0 / c2.sqrt()) as f32, rule.eps as f32);
     let (rate, shrink) = ((rule.lr / c1) as f32, (1.0 - rule.lr * rule.weight_decay) as f32);
-    let first = move |m: f32, g: f32| keep1 * m + add1 * g;
-    let second = move |v: f32, g: f32| keep2 * v + add2 * (g * g);
-    let moved = move |p: f32, m: f32, v: f32| p * shrink - m / (v.sqrt() * root + eps) * rate;
     let chunks = param.par_chunks_mut(CHUNK).zip(grad.par_chunks(CHUNK));
     let chunks = chunks.zip(exp_avg.par_chunks_mut(CHUNK)).zip(exp_avg_sq.par_chunks_mut(CHUNK));
-    let Some(largest) = max_exp_avg_sq else {
-        chunks.for_each(|(((param, grad), exp_avg), exp_avg_sq)| {
-            vectorize(
-                #[inline(always)]
-                || {
-                    for (((p, &g), m), v) in
-                        param.iter_mut().zip(grad).zip(exp_avg.iter_mut()).zip(exp_avg_sq.iter_mut())
-                    {
-                        (*m, *v) = (first(*m, g), second(*v, g));
-                        *p = moved(*p, *m, *v);
-                    }
-                },
-            );
-        });
-        return;
-    };
-    chunks.zip(largest.par_chunks_mut(CHUNK)).for_each(
-        |((((param, grad), exp_avg), exp_avg_sq), largest)| {
-            vectorize(
-                #[inline(always)]
-                || {
-                    let moments = exp_avg.iter_mut().zip(exp_avg_sq.iter_mut()).zip(largest.iter_mut());
-                    for ((p, &g), ((m, v), most)) in param.iter_mut().zip(grad).zip(moments) {
-                        (*m, *v) = (first(*m, g), second(*v, g));
-                        *most = if *v > *most || v.is_nan() { *v } else { *most };
-                        *p = moved(*p, *m, *most);
-                    }
-                },
-            );
-        },
-    );
+    chunks.for_each(|(((param, grad), exp_avg), exp_avg_sq)| {
+        vectorize(
+            #[inline(always)]
+            || {
+                for (((p, &g), m), v) in
+                    param.iter_mut().zip(grad).zip(exp_avg.iter_mut()).zip(exp_avg_sq.iter_mut())
+                {
+                    *m = keep1 * *m + add1 * g;
+                    *v = keep2 * *v + add2 * (g * g);
+                    *p = *p * shrink - *m / (v.sqrt() * root + eps) * rate;
+                }
+            },
+        );
+    });
 }

@@ -82,7 +82,7 @@ pub fn cross_entropy_forward(
         let logits = &logits[i * classes..(i + 1) * classes];
         // SAFETY: this task's row, which is written before it becomes a slice.
         let row = unsafe {
-            std::ptr::copy_nonoverlapping(logits.as_ptr(), to.at(i * classes), classes);
+            to.put(i * classes, logits);
             std::slice::from_raw_parts_mut(to.at(i * classes), classes)
         };
         vectorize(

@@ -5,6 +5,8 @@
 
 use pulp::Simd;
 
+use crate::arch::arch;
+
 /// Sums of one tile.
 pub(crate) type Sums<S, const MR: usize, const NV: usize> = [[<S as Simd>::f32s; NV]; MR];
 
@@ -65,7 +67,7 @@ pub(crate) unsafe fn store<S: Simd>(to: *mut f32, v: S::f32s) {
     unsafe { to.cast::<S::f32s>().write_unaligned(v) }
 }
 
-/// Work that is generic over the tile: [`narrow`] picks the tile that fits the processor.
+/// Work that is generic over the tile: [`dispatch`] and [`dispatch_for`] pick one that fits the processor.
 pub(crate) trait Tiled {
     type Output;
     fn run<S: Simd, const MR: usize, const NV: usize>(self, simd: S) -> Self::Output;
@@ -81,7 +83,7 @@ pub(crate) fn dispatch<W: Tiled>(work: W) -> W::Output {
             if S::F32_LANES == 8 { self.0.run::<S, 4, 3>(simd) } else { self.0.run::<S, 8, 3>(simd) }
         }
     }
-    pulp::Arch::new().dispatch(Long(work))
+    arch().dispatch(Long(work))
 }
 
 /// Rows and columns of the tile of [`dispatch`].
@@ -122,5 +124,5 @@ pub(crate) fn dispatch_for<W: Tiled>(columns: usize, work: W) -> W::Output {
             }
         }
     }
-    pulp::Arch::new().dispatch(Fitting(columns, work))
+    arch().dispatch(Fitting(columns, work))
 }

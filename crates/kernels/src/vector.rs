@@ -1,5 +1,7 @@
 //! Loops that the compiler turns into vectors as wide as the processor has them.
 
+use crate::arch::arch;
+
 struct Work<F>(F);
 
 impl<R, F: FnMut() -> R> pulp::NullaryFnOnce for Work<F> {
@@ -17,7 +19,7 @@ impl<R, F: FnMut() -> R> pulp::NullaryFnOnce for Work<F> {
 /// `FnMut`). The adapter has no attribute: where it is not inlined, the loops are compiled without wide vectors.
 #[inline(always)]
 pub(crate) fn vectorize<R>(work: impl FnMut() -> R) -> R {
-    pulp::Arch::new().dispatch(Work(work))
+    arch().dispatch(Work(work))
 }
 
 /// Partial sums.

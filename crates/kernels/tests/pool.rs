@@ -2,7 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use occam_kernels::pool::{
-    Pool, avg_backward, avg_forward, global_avg_backward, global_avg_forward, max_backward, max_forward,
+    Adaptive, Pool, adaptive_avg_backward, adaptive_avg_forward, adaptive_max_backward, adaptive_max_forward,
+    avg_backward, avg_forward, global_avg_backward, global_avg_forward, max_backward, max_forward,
     max_forward_only,
 };
 use proptest::prelude::*;
@@ -164,6 +165,43 @@ proptest! {
     }
 
     #[test]
+    fn adaptive(planes in 1usize..4, input in [1usize..14, 1usize..14], output in [1usize..9, 1usize..9], seed in any::<u64>()) {
+        let pool = Adaptive { input, output };
+        let (plane, outputs) = (pool.input_plane(), pool.output_plane());
+        let (x, dy) = (noise(planes * plane, seed), noise(planes * outputs, seed ^ 1));
+        let (mut means, mut largest, mut places) = (vec![], vec![], vec![]);
+        let (mut from_means, mut from_largest) = (vec![0f64; x.len()], vec![0f64; x.len()]);
+        for (o, &g) in dy.iter().enumerate() {
+            let (p, oy, ox) = (o / outputs, o % outputs / output[1], o % output[1]);
+            // As the documentation of PyTorch's has it.
+            let rows = oy * input[0] / output[0]..((oy + 1) * input[0]).div_ceil(output[0]);
+            let columns = ox * input[1] / output[1]..((ox + 1) * input[1]).div_ceil(output[1]);
+            let all: Vec<usize> = rows.flat_map(|y| columns.clone().map(move |x| y * input[1] + x)).collect();
+            means.push(all.iter().map(|i| f64::from(x[p * plane + i])).sum::<f64>() / all.len() as f64);
+            let most = all.iter().copied().reduce(|a, b| if x[p * plane + b] > x[p * plane + a] { b } else { a });
+            largest.push(f64::from(x[p * plane + most.unwrap()]));
+            places.push(most.unwrap() as u32);
+            from_largest[p * plane + most.unwrap()] += f64::from(g);
+            all.iter().for_each(|i| from_means[p * plane + i] += f64::from(g) / all.len() as f64);
+        }
+        close(&adaptive_avg_forward(&x, planes, &pool), &means)?;
+        close(&adaptive_avg_backward(&dy, planes, &pool), &from_means)?;
+        let (found, indices) = adaptive_max_forward(&x, planes, &pool);
+        close(&found, &largest)?;
+        prop_assert_eq!(&indices, &places);
+        close(&adaptive_max_backward(&dy, &indices, planes, &pool), &from_largest)?;
+        // The gradient by differences: the mean is linear, so that the step may be large.
+        let loss = |x: &[f32]| -> f64 {
+            let y = adaptive_avg_forward(x, planes, &pool);
+            y.iter().zip(&dy).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+        };
+        let at = (seed % x.len() as u64) as usize;
+        let moved = |step: f32| { let mut x = x.clone(); x[at] += step; loss(&x) };
+        let slope = (moved(8.0) - moved(-8.0)) / 16.0;
+        prop_assert!((slope - from_means[at]).abs() < 1e-5, "{} and {}", slope, from_means[at]);
+    }
+
+    #[test]
     fn global(planes in 1usize..40, inner in 1usize..700, seed in any::<u64>()) {
         let x = noise(planes * inner, seed);
         let mean = |x: &[f32]| x.iter().map(|&v| f64::from(v)).sum::<f64>() / inner as f64;
@@ -183,6 +221,18 @@ fn windows_beyond_the_padded_image_count_only_what_lies_in_it() {
     assert_eq!(max_forward(&x, 1, &pool).1, [10, 11, 14, 15]);
 }
 
+/// torch.nn.AdaptiveAvgPool2d((2, 3)) and AdaptiveMaxPool2d((2, 3)) on a plane of 3 × 4.
+#[test]
+fn adaptive_windows_share_elements() {
+    let pool = Adaptive { input: [3, 4], output: [2, 3] };
+    let x: Vec<f32> = (0..12u8).map(f32::from).collect();
+    assert_eq!(adaptive_avg_forward(&x, 1, &pool), [2.5, 3.5, 4.5, 6.5, 7.5, 8.5]);
+    assert_eq!(adaptive_max_forward(&x, 1, &pool).1, [5, 6, 7, 9, 10, 11]);
+    let x = [1.0, f32::NAN, 3.0, f32::NAN];
+    let whole = Adaptive { input: [2, 2], output: [1, 1] };
+    assert_eq!(adaptive_max_forward(&x, 1, &whole).1, [3]);
+}
+
 #[test]
 fn empty_sizes_give_empty_results() {
     let pool = Pool { kernel: [3, 3], stride: [1, 1], padding: [1, 1], input: [4, 4], output: [4, 0] };
@@ -190,4 +240,8 @@ fn empty_sizes_give_empty_results() {
     assert!(max_forward_only(&[0.0; 16], 1, &pool).is_empty());
     assert_eq!(avg_backward(&[], 1, &pool, true), [0.0; 16]);
     assert_eq!(max_backward(&[], &[], 1, &pool), [0.0; 16]);
+    let pool = Adaptive { input: [4, 4], output: [4, 0] };
+    assert!(adaptive_avg_forward(&[0.0; 16], 1, &pool).is_empty());
+    assert!(adaptive_max_forward(&[0.0; 16], 1, &pool).0.is_empty());
+    assert_eq!(adaptive_avg_backward(&[], 1, &pool), [0.0; 16]);
 }

@@ -2,11 +2,14 @@
 
 use occam_graph::ops::Activation;
 
-use super::operands;
+use super::{fused, owned};
 use crate::{Result, Tensor};
 
-pub(super) fn eval(op: &Activation, inputs: &[Tensor]) -> Result<Tensor> {
-    let [x] = operands(inputs)?;
+pub(super) fn eval(op: &Activation, inputs: Vec<Tensor>) -> Result<Tensor> {
+    let [x] = owned(inputs)?;
+    if let Some(activation) = fused::activation(*op) {
+        return x.activate(activation);
+    }
     match *op {
         Activation::Relu => x.relu(),
         Activation::Relu6 => x.relu6(),

@@ -50,10 +50,10 @@ impl Context<'_> {
 /// Computes the outputs of one node.
 pub(crate) fn run(op: &Op, context: &mut Context<'_>, inputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
     let output = match op {
-        Op::Activation(op) => activation::eval(op, &inputs),
+        Op::Activation(op) => activation::eval(op, inputs),
         Op::AdaptivePad(op) => adaptive_pad::eval(op, &inputs),
         Op::BatchNorm(op) => batch_norm::eval(op, context, &inputs),
-        Op::Binary(op) => binary::eval(op, &inputs),
+        Op::Binary(op) => binary::eval(op, inputs),
         Op::ChannelShuffle(op) => channel_shuffle::eval(op, &inputs),
         Op::Concat(op) => concat::eval(op, &inputs),
         Op::Conv(op) => conv::eval(op, &inputs),
@@ -73,6 +73,13 @@ pub(crate) fn run(op: &Op, context: &mut Context<'_>, inputs: Vec<Tensor>) -> Re
         Op::Unflatten(op) => unflatten::eval(op, &inputs),
     }?;
     Ok(vec![output])
+}
+
+/// The operands, of which there must be exactly `N`, to be computed in their places where nobody else has them.
+fn owned<const N: usize>(inputs: Vec<Tensor>) -> Result<[Tensor; N]> {
+    inputs
+        .try_into()
+        .or_else(|inputs: Vec<Tensor>| refuse("operands", format!("{N} wanted, {} given", inputs.len())))
 }
 
 /// The operands, of which there must be exactly `N`.

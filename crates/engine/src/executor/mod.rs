@@ -304,8 +304,10 @@ fn set(values: &mut [Option<Tensor>], id: ValueId, tensor: Tensor) {
 mod tests {
     use super::*;
     use crate::{Device, Params, collect};
-    use occam_graph::ops::examples;
-    use occam_graph::{Array, Op, Weights};
+    use occam_graph::ops::{
+        Activation, BatchNorm, Binary, Concat, Conv, DropUnit, Dropout, GlobalAvgPool, examples,
+    };
+    use occam_graph::{Array, Builder, Fact, Op, Role, Weights};
 
     /// Weights without symmetry, so that a wrong axis shows.
     fn weights(graph: &Graph) -> Weights {
@@ -390,6 +392,66 @@ mod tests {
             ["backbone.conv.weight", "backbone.bn.weight", "backbone.bn.bias", "fc.weight", "fc.bias"]
         );
         assert_eq!(params.to_weights().unwrap(), before);
+    }
+
+    /// A convolution without bias, a dropout and what reads it: all are computed, whatever can be fused.
+    #[test]
+    fn dropout_after_a_convolution_is_in_some_step() {
+        let graph = |successor: &str, dropped: bool| -> occam_graph::Result<Graph> {
+            let mut b = Builder::new();
+            let x = b.input("input", Fact::f32([Dim::symbol("N"), 3.into(), 8.into(), 8.into()]))?;
+            let w = b.param("conv.weight", &[3, 3, 3, 3], Role::Weight)?;
+            let mut y = b.op("conv", Conv { padding: [(1, 1); 2], ..Conv::default() }, &[x, w])?;
+            if dropped {
+                y = b.op("drop", Dropout { rate: 0.5, unit: DropUnit::Element }, &[y])?;
+            }
+            let y = match successor {
+                "batch norm" => {
+                    let mut inputs = vec![y];
+                    for (name, role) in [
+                        ("weight", Role::Weight),
+                        ("bias", Role::Weight),
+                        ("running_mean", Role::Buffer),
+                        ("running_var", Role::Buffer),
+                    ] {
+                        inputs.push(b.param(&format!("bn.{name}"), &[3], role)?);
+                    }
+                    b.op("bn", BatchNorm::default(), &inputs)?
+                }
+                "concat" => b.op("concat", Concat { axis: 1 }, &[y, x])?,
+                "pool" => b.op("pool", GlobalAvgPool, &[y])?,
+                "hard swish" => b.op("act", Activation::HardSwish, &[y])?,
+                "relu" => b.op("act", Activation::Relu, &[y])?,
+                "sum" => b.op("sum", Binary::Add, &[y, x])?,
+                "sum with itself" => b.op("sum", Binary::Add, &[y, y])?,
+                "two dropouts" => b.op("again", Dropout { rate: 0.1, unit: DropUnit::Sample }, &[y])?,
+                _ => y,
+            };
+            b.output("output", y)?;
+            b.finish()
+        };
+        for successor in [
+            "batch norm",
+            "concat",
+            "pool",
+            "hard swish",
+            "relu",
+            "sum",
+            "sum with itself",
+            "two dropouts",
+            "output",
+        ] {
+            let run = |dropped: bool| {
+                let (executor, params) = setup(graph(successor, dropped).unwrap());
+                let out = executor.run(&params.constants(), &[image(2)], &Request::default());
+                out.unwrap_or_else(|e| panic!("{successor}: {e}")).outputs[0].to_f32().unwrap()
+            };
+            let (found, wanted) = (run(true), run(false));
+            assert_eq!(found.len(), wanted.len(), "{successor}");
+            for (a, b) in found.iter().zip(&wanted) {
+                assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{successor}: {a} and {b}");
+            }
+        }
     }
 
     #[test]

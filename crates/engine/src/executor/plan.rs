@@ -14,7 +14,7 @@ use crate::{Mode, Result};
 pub(super) enum Work {
     /// The node itself.
     Node,
-    /// A batch normalization (`nodes[0]`) and the activation after it.
+    /// A batch normalization, the step's head, and the activation after it.
     NormActivate(Activation),
     /// A sum and the activation after it.
     AddActivate(Activation),
@@ -140,6 +140,16 @@ impl Plan {
     }
 }
 
+/// A step that grows; nothing is taken before it is finished.
+struct Draft {
+    step: Step,
+    /// Result of its last node.
+    result: ValueId,
+    nodes: Vec<NodeId>,
+    /// Values between its nodes.
+    hidden: Vec<ValueId>,
+}
+
 /// Looks for nodes whose results only one other node reads.
 struct Finder<'a> {
     graph: &'a Graph,
@@ -172,51 +182,59 @@ impl<'a> Finder<'a> {
         Ok(Some((id, &self.graph.node(id)?.op)))
     }
 
-    /// Takes the reader `id` of `hidden` into a step, and gives its result.
-    fn take(&mut self, step: &mut Step, id: NodeId, hidden: ValueId) -> Result<Option<ValueId>> {
-        let node = self.graph.node(id)?;
-        step.inputs.extend(node.inputs.iter().copied().filter(|&v| v != hidden));
-        step.outputs = node.outputs.clone();
-        step.node = id;
-        self.taken.insert(id);
-        self.hidden.insert(hidden);
-        Ok(node.outputs.first().copied())
-    }
-
-    fn start(&self, id: NodeId, work: Work) -> Result<(Step, Option<ValueId>)> {
+    /// Begins a step at `id`; none where the node has no result.
+    fn start(&self, id: NodeId) -> Result<Option<Draft>> {
         let node = self.graph.node(id)?;
         let (inputs, outputs) = (node.inputs.clone(), node.outputs.clone());
-        let result = outputs.first().copied();
-        Ok((Step { node: id, head: id, work, cast: Cast::of(&node.op), inputs, outputs }, result))
+        let Some(&result) = outputs.first() else { return Ok(None) };
+        let step = Step { node: id, head: id, work: Work::Node, cast: Cast::of(&node.op), inputs, outputs };
+        Ok(Some(Draft { step, result, nodes: vec![id], hidden: Vec::new() }))
     }
 
-    fn activation(&mut self, step: &mut Step, v: ValueId) -> Result<Option<Activation>> {
-        let Some((id, Op::Activation(op))) = self.next(v)? else { return Ok(None) };
+    /// Takes the reader `id` of the draft's result into it; whether it has a result of its own.
+    fn take(&self, draft: &mut Draft, id: NodeId) -> Result<bool> {
+        let node = self.graph.node(id)?;
+        let Some(&result) = node.outputs.first() else { return Ok(false) };
+        let step = &mut draft.step;
+        step.inputs.extend(node.inputs.iter().copied().filter(|&v| v != draft.result));
+        step.outputs = node.outputs.clone();
+        step.node = id;
+        draft.nodes.push(id);
+        draft.hidden.push(draft.result);
+        draft.result = result;
+        Ok(true)
+    }
+
+    /// Takes an activation that kernels compute in passing, where one follows.
+    fn activation(&self, draft: &mut Draft) -> Result<Option<Activation>> {
+        let Some((id, Op::Activation(op))) = self.next(draft.result)? else { return Ok(None) };
         let Some(activation) = fused::activation(*op) else { return Ok(None) };
-        self.take(step, id, v)?;
-        Ok(Some(activation))
+        Ok(self.take(draft, id)?.then_some(activation))
+    }
+
+    /// The draft is a step: its nodes are part of no other.
+    fn finish(&mut self, draft: Draft, work: Work) -> Step {
+        self.taken.extend(draft.nodes);
+        self.hidden.extend(draft.hidden);
+        Step { work, ..draft.step }
     }
 
     fn norm(&mut self, id: NodeId) -> Result<Option<Step>> {
-        let (mut step, Some(v)) = self.start(id, Work::Node)? else { return Ok(None) };
-        let Some(activation) = self.activation(&mut step, v)? else { return Ok(None) };
-        self.taken.insert(id);
-        step.work = Work::NormActivate(activation);
-        Ok(Some(step))
+        let Some(mut draft) = self.start(id)? else { return Ok(None) };
+        let Some(activation) = self.activation(&mut draft)? else { return Ok(None) };
+        Ok(Some(self.finish(draft, Work::NormActivate(activation))))
     }
 
     fn add(&mut self, id: NodeId) -> Result<Option<Step>> {
         if self.taken.contains(&id) {
             return Ok(None);
         }
-        let (mut step, Some(v)) = self.start(id, Work::Node)? else { return Ok(None) };
-        if !self.same_shapes(&step.inputs)? {
+        let Some(mut draft) = self.start(id)? else { return Ok(None) };
+        if !self.same_shapes(&draft.step.inputs)? {
             return Ok(None);
         }
-        let Some(activation) = self.activation(&mut step, v)? else { return Ok(None) };
-        self.taken.insert(id);
-        step.work = Work::AddActivate(activation);
-        Ok(Some(step))
+        let Some(activation) = self.activation(&mut draft)? else { return Ok(None) };
+        Ok(Some(self.finish(draft, Work::AddActivate(activation))))
     }
 
     fn same_shapes(&self, values: &[ValueId]) -> Result<bool> {
@@ -225,37 +243,31 @@ impl<'a> Finder<'a> {
     }
 
     fn conv(&mut self, id: NodeId, conv: Conv) -> Result<Option<Step>> {
-        let (mut step, Some(mut v)) = self.start(id, Work::Node)? else { return Ok(None) };
-        let biased = step.inputs.len() == 3;
+        let Some(mut draft) = self.start(id)? else { return Ok(None) };
+        let biased = draft.step.inputs.len() == 3;
         let (mut norm, mut residual) = (None, false);
-        if let Some((next, Op::BatchNorm(bn))) = self.next(v)?
-            && self.graph.node(next)?.inputs.first() == Some(&v)
+        if let Some((next, Op::BatchNorm(bn))) = self.next(draft.result)?
+            && self.graph.node(next)?.inputs.first() == Some(&draft.result)
+            && self.take(&mut draft, next)?
         {
             norm = Some(bn.eps);
-            let Some(result) = self.take(&mut step, next, v)? else { return Ok(None) };
-            v = result;
         }
         // Evaluation leaves nothing out.
-        while let Some((next, Op::Dropout(_))) = self.next(v)? {
-            let Some(result) = self.take(&mut step, next, v)? else { return Ok(None) };
-            v = result;
-        }
-        if let Some((next, Op::Binary(Binary::Add))) = self.next(v)? {
+        while let Some((next, Op::Dropout(_))) = self.next(draft.result)?
+            && self.take(&mut draft, next)?
+        {}
+        if let Some((next, Op::Binary(Binary::Add))) = self.next(draft.result)? {
             let inputs = &self.graph.node(next)?.inputs;
-            let others = inputs.iter().filter(|&&i| i != v).count();
+            let others = inputs.iter().filter(|&&i| i != draft.result).count();
             if others == 1 && self.same_shapes(inputs)? {
-                residual = true;
-                let Some(result) = self.take(&mut step, next, v)? else { return Ok(None) };
-                v = result;
+                residual = self.take(&mut draft, next)?;
             }
         }
-        let activation = self.activation(&mut step, v)?;
+        let activation = self.activation(&mut draft)?;
         if !biased && norm.is_none() && !residual && activation.is_none() {
             return Ok(None);
         }
-        self.taken.insert(id);
         let activation = activation.unwrap_or(Activation::None);
-        step.work = Work::Conv { conv, biased, norm, residual, activation };
-        Ok(Some(step))
+        Ok(Some(self.finish(draft, Work::Conv { conv, biased, norm, residual, activation })))
     }
 }

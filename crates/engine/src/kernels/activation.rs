@@ -74,3 +74,22 @@ where
         OpsKind::UnTracked(prep) => prep.finish(B::occam_activate(x.into_primitive(), activation)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_else_has_is_computed_in_its_place() {
+        let x = build(&[2, 3], vec![-1.0, 2.0, 7.0, 0.5, -3.0, 9.0]);
+        let at = elements(&x).as_ptr();
+        let kept = x.clone();
+        let y = forward(x, Activation::Relu6);
+        assert_ne!(elements(&y).as_ptr(), at);
+        assert_eq!(elements(&kept)[0], -1.0);
+        drop(y);
+        let y = forward(kept, Activation::Relu6);
+        assert_eq!(elements(&y).as_ptr(), at);
+        assert_eq!(elements(&y), [0.0, 2.0, 6.0, 0.5, 0.0, 6.0]);
+    }
+}

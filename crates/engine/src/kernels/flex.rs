@@ -6,7 +6,7 @@ use occam_kernels::channels::Layout;
 use super::{
     Activation, AdamWRule, ConvGeometry, KernelGrads, QuantRange, Reduction, SgdRule, Targets, TrainKernels,
     activation, add, affine, batch_norm, channels, composed, conv, conv_transpose, cross_entropy, fake_quant,
-    optim, pool,
+    optim, pool, sum,
 };
 
 /// The processor's own tensor.
@@ -101,9 +101,12 @@ impl TrainKernels for Flex {
         batch_norm::forward(x, weight, bias, eps, activation)
     }
 
+    fn occam_sum(x: FlexTensor) -> FlexTensor {
+        sum::forward(x)
+    }
+
     fn occam_sum_of_squares(x: FlexTensor) -> FlexTensor {
-        let x = dense(x);
-        build(&[1], vec![occam_kernels::elementwise::sum_of_squares(elements(&x)) as f32])
+        sum::of_squares(x)
     }
 
     fn occam_sgd(param: FlexTensor, grad: FlexTensor, rule: SgdRule) -> FlexTensor {

@@ -21,6 +21,7 @@ mod flex;
 mod optim;
 mod pool;
 mod scale_grad;
+mod sum;
 mod tracked;
 
 #[cfg(feature = "cuda")]
@@ -146,7 +147,13 @@ pub trait TrainKernels: Backend {
         composed::batch_norm::forward::<Self>(x, weight, bias, eps, activation)
     }
 
-    /// `Σ x²`, of shape `[1]`.
+    /// Sum of all elements, of shape `[1]`.
+    fn occam_sum(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_sum(x)
+    }
+
+    /// `Σ x²` of `f32`, which may exceed the largest of them: four elements `s`, `a`, `b` and `c` with
+    /// `Σ x² = s² · (a + b + c)` in `f64`.
     fn occam_sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self> {
         composed::optim::sum_of_squares::<Self>(x)
     }

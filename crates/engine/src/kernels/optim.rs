@@ -1,5 +1,6 @@
 //! Optimizer updates of `f32` in one pass; formulas are at [`occam_kernels::optim`].
 
+use burn::backend::TensorMetadata;
 use occam_kernels::optim::{self, Moments};
 
 pub use occam_kernels::optim::{AdamW as AdamWRule, Sgd as SgdRule};
@@ -13,8 +14,6 @@ fn own(x: &mut FlexTensor) -> &mut [f32] {
     let len = n.min(all.len());
     &mut all[..len]
 }
-
-use burn::backend::TensorMetadata;
 
 pub(super) fn sgd(param: FlexTensor, grad: FlexTensor, rule: SgdRule) -> FlexTensor {
     let (mut param, grad) = (dense(param), dense(grad));
@@ -44,8 +43,7 @@ pub(super) fn adamw(
 ) -> (FlexTensor, FlexTensor, FlexTensor) {
     let (mut param, grad) = (dense(param), dense(grad));
     let (mut exp_avg, mut exp_avg_sq) = (dense(exp_avg), dense(exp_avg_sq));
-    let moments =
-        Moments { exp_avg: own(&mut exp_avg), exp_avg_sq: own(&mut exp_avg_sq), max_exp_avg_sq: None };
+    let moments = Moments { exp_avg: own(&mut exp_avg), exp_avg_sq: own(&mut exp_avg_sq) };
     optim::adamw(own(&mut param), elements(&grad), moments, step, &rule);
     (param, exp_avg, exp_avg_sq)
 }

@@ -1,4 +1,4 @@
-//! Pooling of `f32`; formulas are at [`occam_kernels::pool`].
+//! Pooling; formulas are at [`occam_kernels::pool`].
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Flex, TensorMetadata};
-use occam_kernels::pool::{self, Pool};
+use occam_kernels::pool::{self, Adaptive, Pool};
 
-use super::{FlexTensor, KernelGrads, TrainKernels, build, dense, elements, shape};
+use super::{FlexTensor, KernelGrads, TrainKernels, build, composed, dense, elements, is_f32, shape};
 
 /// What is taken of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub enum Reduction {
     Average(Pool, bool),
     /// The mean of the whole plane.
     Global,
+    /// The mean of each of the windows that cover the plane.
+    AdaptiveAverage(Adaptive),
+    /// The largest element of each of them.
+    AdaptiveMax(Adaptive),
 }
 
 /// Where the largest elements were.
@@ -44,6 +48,9 @@ fn shape_of(input: &[usize], reduction: Reduction) -> Vec<usize> {
     for (i, d) in out.iter_mut().enumerate().skip(2) {
         *d = match reduction {
             Reduction::Max(p) | Reduction::Average(p, _) => p.output.get(i - 2).copied().unwrap_or(1),
+            Reduction::AdaptiveAverage(p) | Reduction::AdaptiveMax(p) => {
+                p.output.get(i - 2).copied().unwrap_or(1)
+            }
             Reduction::Global => 1,
         };
     }
@@ -51,6 +58,9 @@ fn shape_of(input: &[usize], reduction: Reduction) -> Vec<usize> {
 }
 
 pub(super) fn forward(x: FlexTensor, reduction: Reduction) -> FlexTensor {
+    if !is_f32(&x) {
+        return composed::pool::forward::<Flex>(x, reduction);
+    }
     let x = dense(x);
     let shape = shape(&x);
     let (planes, inner) = planes(&shape);
@@ -58,16 +68,27 @@ pub(super) fn forward(x: FlexTensor, reduction: Reduction) -> FlexTensor {
         Reduction::Max(p) => pool::max_forward_only(elements(&x), planes, &p),
         Reduction::Average(p, pads) => pool::avg_forward(elements(&x), planes, &p, pads),
         Reduction::Global => pool::global_avg_forward(elements(&x), planes, inner),
+        Reduction::AdaptiveAverage(p) => pool::adaptive_avg_forward(elements(&x), planes, &p),
+        Reduction::AdaptiveMax(p) => pool::adaptive_max_forward(elements(&x), planes, &p).0,
     };
     build(&shape_of(&shape, reduction), out)
 }
 
 /// As [`forward`], with what the way back needs.
 pub(super) fn indexed(x: FlexTensor, reduction: Reduction) -> (FlexTensor, Indices<Flex>) {
-    let Reduction::Max(p) = reduction else { return (forward(x, reduction), Indices::None) };
+    if !is_f32(&x) {
+        return composed::pool::indexed::<Flex>(x, reduction);
+    }
     let x = dense(x);
     let shape = shape(&x);
-    let (out, indices) = pool::max_forward(elements(&x), planes(&shape).0, &p);
+    let planes = planes(&shape).0;
+    let (out, indices) = match reduction {
+        Reduction::Max(p) => pool::max_forward(elements(&x), planes, &p),
+        Reduction::AdaptiveMax(p) => pool::adaptive_max_forward(elements(&x), planes, &p),
+        Reduction::Average(..) | Reduction::Global | Reduction::AdaptiveAverage(_) => {
+            return (forward(x, reduction), Indices::None);
+        }
+    };
     (build(&shape_of(&shape, reduction), out), Indices::Host(Arc::new(indices)))
 }
 
@@ -77,17 +98,20 @@ pub(super) fn backward(
     input: &[usize],
     reduction: Reduction,
 ) -> FlexTensor {
+    if !is_f32(&grad) {
+        return composed::pool::backward::<Flex>(grad, indices, input, reduction);
+    }
     let grad = dense(grad);
     let (planes, inner) = planes(input);
     let dy = elements(&grad);
+    let places = match &indices {
+        Indices::Host(indices) => indices.as_slice(),
+        Indices::None | Indices::Device(_) => &[],
+    };
     let dx = match reduction {
-        Reduction::Max(p) => {
-            let indices = match &indices {
-                Indices::Host(indices) => indices.as_slice(),
-                Indices::None | Indices::Device(_) => &[],
-            };
-            pool::max_backward(dy, indices, planes, &p)
-        }
+        Reduction::Max(p) => pool::max_backward(dy, places, planes, &p),
+        Reduction::AdaptiveMax(p) => pool::adaptive_max_backward(dy, places, planes, &p),
+        Reduction::AdaptiveAverage(p) => pool::adaptive_avg_backward(dy, planes, &p),
         Reduction::Average(p, pads) => pool::avg_backward(dy, planes, &p, pads),
         Reduction::Global => pool::global_avg_backward(dy, planes, inner),
     };

@@ -7,7 +7,7 @@ use burn::backend::{Autodiff, AutodiffBackend};
 use super::{
     Activation, AdamWRule, ConvGeometry, KernelGrads, QuantRange, Reduction, SgdRule, Targets, TrainKernels,
     activation, add, affine, batch_norm, channels, conv, conv_transpose, cross_entropy, fake_quant, pool,
-    scale_grad,
+    scale_grad, sum,
 };
 
 impl<B: TrainKernels + KernelGrads, C: CheckpointStrategy> TrainKernels for Autodiff<B, C> {
@@ -78,6 +78,10 @@ impl<B: TrainKernels + KernelGrads, C: CheckpointStrategy> TrainKernels for Auto
         activation: Activation,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         batch_norm::tracked::<B, C>(x, weight, bias, eps, activation)
+    }
+
+    fn occam_sum(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        sum::tracked::<B, C>(x)
     }
 
     // Optimizers look at constants; a tape ends here and in the steps below.

@@ -101,7 +101,7 @@ impl Tensor {
     /// # Errors
     /// The elements are no floats.
     pub fn relu(&self) -> Result<Tensor> {
-        self.activate(Activation::Relu)
+        self.clone().activate(Activation::Relu)
     }
 
     /// `min(max(x, 0), 6)`; the gradient at 0 and at 6 is 0.
@@ -109,12 +109,13 @@ impl Tensor {
     /// # Errors
     /// The elements are no floats.
     pub fn relu6(&self) -> Result<Tensor> {
-        self.activate(Activation::Relu6)
+        self.clone().activate(Activation::Relu6)
     }
 
-    pub(crate) fn activate(&self, activation: Activation) -> Result<Tensor> {
+    /// The activation, in the tensor's place where nobody else has it.
+    pub(crate) fn activate(self, activation: Activation) -> Result<Tensor> {
         self.need_float("activation")?;
-        Ok(Tensor::wrap(Dispatch::occam_activate(self.inner.clone(), activation)))
+        Ok(Tensor::wrap(Dispatch::occam_activate(self.inner, activation)))
     }
 
     /// `act(self + other)`, in the place of one of them where nobody else has it.

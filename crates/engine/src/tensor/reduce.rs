@@ -6,15 +6,17 @@ use burn::backend::ops::FloatTensorOps;
 use super::Tensor;
 use crate::Result;
 use crate::error::refuse;
+use crate::kernels::TrainKernels;
 
 impl Tensor {
-    /// Sum of all elements, of shape `[1]`.
+    /// Sum of all elements, of shape `[1]`. On the processor `f32` elements are added in `f64` and in a fixed order: the
+    /// same bits whatever the number of threads.
     ///
     /// # Errors
     /// The elements are no floats.
     pub fn sum(&self) -> Result<Tensor> {
         self.need_float("sum")?;
-        Ok(Tensor::wrap(Dispatch::float_sum(self.inner.clone())))
+        Ok(Tensor::wrap(Dispatch::occam_sum(self.inner.clone())))
     }
 
     /// Mean of all elements, of shape `[1]`.

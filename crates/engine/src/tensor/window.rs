@@ -6,10 +6,28 @@ use burn::backend::ops::ModuleOps;
 use occam_graph::ops::{Conv, OpFamily, Pool, PoolKind};
 use occam_graph::{DType, Fact};
 
+use occam_kernels::conv::{Dims, Geometry};
+use occam_kernels::pool::Adaptive;
+
 use super::Tensor;
 use crate::Result;
 use crate::error::refuse;
 use crate::kernels::{Activation, ConvGeometry, Reduction, TrainKernels};
+
+fn geometry(conv: &Conv) -> Geometry {
+    Geometry { stride: conv.stride, padding: conv.padding, dilation: conv.dilation, groups: conv.groups }
+}
+
+/// Refuses sizes whose elements cannot be counted, before a kernel does; `cg` is the weights' number of input channels.
+fn check(op: &'static str, conv: &Conv, d: Dims, cg: usize) -> Result<()> {
+    match d.check() {
+        Ok(()) if cg.checked_mul(conv.groups) == Some(d.c) => Ok(()),
+        Ok(()) => {
+            refuse(op, format!("weights of {cg} channels in {} groups do not fit {}", conv.groups, d.c))
+        }
+        Err(why) => refuse(op, format!("{conv:?}: {why}")),
+    }
+}
 
 impl Tensor {
     fn fact(&self) -> Result<Fact> {
@@ -22,6 +40,13 @@ impl Tensor {
             return refuse("conv2d", format!("{weight:?} does not fit {self:?}"));
         }
         conv.infer(&[&self.fact()?, &weight.fact()?])?;
+        let ([n, c, h, w], [o, cg, kh, kw]) = (self.four()?, weight.four()?);
+        check(
+            "conv2d",
+            conv,
+            Dims { n, c, h, w, o, kh, kw, geometry: geometry(conv), weight_row: None },
+            cg,
+        )?;
         Ok(ConvGeometry {
             stride: conv.stride,
             padding: conv.padding,
@@ -61,6 +86,10 @@ impl Tensor {
             return refuse("conv2d", format!("{weight:?} has no part of {outputs} kernels for {self:?}"));
         }
         conv.infer(&[&self.fact()?, &Fact::new(fact.dtype, part)])?;
+        let ([n, c, h, w], [_, cg, kh, kw]) = (self.four()?, weight.four()?);
+        let row = cg.checked_mul(kh).and_then(|row| row.checked_mul(kw));
+        let d = Dims { n, c, h, w, o: outputs, kh, kw, geometry: geometry(conv), weight_row: row };
+        check("conv2d", conv, d, channels)?;
         let geometry = ConvGeometry {
             stride: conv.stride,
             padding: conv.padding,
@@ -102,13 +131,29 @@ impl Tensor {
             if stride == 0 || dilation == 0 || kernel == 0 || input == 0 || output_padding[axis] >= stride {
                 return misfit();
             }
-            let reach = (input - 1) * stride + dilation * (kernel - 1) + 1 + output_padding[axis];
-            let padding = conv.padding[axis].0 + conv.padding[axis].1;
-            match reach.checked_sub(padding) {
+            let steps = (input - 1).checked_mul(stride);
+            let taps = dilation.checked_mul(kernel - 1);
+            let reach = steps.zip(taps).and_then(|(steps, taps)| steps.checked_add(taps));
+            let reach = reach.and_then(|reach| reach.checked_add(1 + output_padding[axis]));
+            let padding = conv.padding[axis].0.checked_add(conv.padding[axis].1);
+            match reach.zip(padding).and_then(|(reach, padding)| reach.checked_sub(padding)) {
                 Some(n) if n > 0 => *size = n,
                 _ => return misfit(),
             }
         }
+        let Some(outputs) = og.checked_mul(conv.groups) else { return misfit() };
+        let d = Dims {
+            n: self.dim(0)?,
+            c: outputs,
+            h: size[0],
+            w: size[1],
+            o: c,
+            kh,
+            kw,
+            geometry: geometry(conv),
+            weight_row: None,
+        };
+        check("conv_transpose2d", conv, d, og)?;
         let geometry = ConvGeometry {
             stride: conv.stride,
             padding: conv.padding,
@@ -210,6 +255,39 @@ impl Tensor {
                 Dispatch::avg_pool2d(x, kernel, stride, padding, count_include_pad, ceil_mode)
             }
         }))
+    }
+
+    /// Means of windows that cover every plane of `[N, C, H, W]`, `output` of them along rows and columns, as
+    /// `torch.nn.AdaptiveAvgPool2d`; see [`occam_kernels::pool::Adaptive`].
+    ///
+    /// # Errors
+    /// There are no planes, they are empty or are to be, or the elements are no floats.
+    pub fn adaptive_avg_pool2d(&self, output: [usize; 2]) -> Result<Tensor> {
+        self.adaptive("adaptive_avg_pool2d", output, Reduction::AdaptiveAverage)
+    }
+
+    /// [`Tensor::adaptive_avg_pool2d`] with the largest element of each window, as `torch.nn.AdaptiveMaxPool2d`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn adaptive_max_pool2d(&self, output: [usize; 2]) -> Result<Tensor> {
+        self.adaptive("adaptive_max_pool2d", output, Reduction::AdaptiveMax)
+    }
+
+    fn adaptive(
+        &self,
+        name: &'static str,
+        output: [usize; 2],
+        reduction: fn(Adaptive) -> Reduction,
+    ) -> Result<Tensor> {
+        self.need_float(name)?;
+        let [n, c, h, w] = self.four()?;
+        let elements = [n, c, output[0], output[1]].iter().try_fold(1usize, |all, &d| all.checked_mul(d));
+        if h == 0 || w == 0 || output.contains(&0) || elements.is_none_or(|n| n > isize::MAX as usize / 8) {
+            return refuse(name, format!("{self:?} cannot be pooled to {output:?}"));
+        }
+        let pool = Adaptive { input: [h, w], output };
+        Ok(Tensor::wrap(Dispatch::occam_pool(self.inner.clone(), reduction(pool))))
     }
 
     /// Mean of every plane: all axes from the third on become 1.

@@ -274,19 +274,23 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
 /// `act(scale · (x ⋆ w) + bias + residual)`, `[n, o, oh, ow]`.
 ///
 /// # Panics
-/// A slice is shorter than its sizes say.
+/// [`Dims::check`] refuses the sizes, or a slice is shorter than they say.
 pub fn forward(x: &[f32], w: &[f32], d: &Dims, epilogue: &Epilogue<'_>) -> Vec<f32> {
+    assert_eq!(d.check(), Ok(()), "{d:?}");
     assert!(x.len() >= d.input_len() && d.has_weights(w), "sizes do not fit the slices");
     let (oh, ow) = d.output();
     let (cg, og) = d.group();
     if let Some(r) = epilogue.residual {
         assert!(r.len() >= d.output_len(), "the residual is too short");
     }
+    if d.output_len() == 0 {
+        return Vec::new();
+    }
     if depthwise::fits(d) {
         return depthwise::forward(x, w, d, epilogue);
     }
     if winograd::fits(d) {
-        return winograd::forward(x, w, d, epilogue);
+        return winograd::USUAL.forward(x, w, d, epilogue);
     }
     let taps = d.kh * d.kw;
     let source = planes::of(&x[..d.input_len()], d);

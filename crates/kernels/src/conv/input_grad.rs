@@ -22,21 +22,20 @@ fn reach(d: &Dims, axis: usize, remainder: usize) -> Vec<(usize, isize)> {
 /// `dx` of `y = x ⋆ w`, from `dy`: `[n, c, h, w]`.
 ///
 /// # Panics
-/// A slice is shorter than its sizes say.
+/// [`Dims::check`] refuses the sizes, or a slice is shorter than they say.
 pub fn input_grad(w: &[f32], dy: &[f32], d: &Dims) -> Vec<f32> {
+    assert_eq!(d.check(), Ok(()), "{d:?}");
     assert!(dy.len() >= d.output_len() && d.has_weights(w), "sizes do not fit the slices");
     if winograd::fits(d) {
-        return winograd::input_grad(w, dy, d);
+        return winograd::USUAL.input_grad(w, dy, d);
     }
     let (oh, ow) = d.output();
     let (cg, og) = d.group();
     let [sy, sx] = d.geometry.stride;
     let mut out = Output::new(d.input_len());
-    for (py, px) in (0..sy).flat_map(|py| (0..sx).map(move |px| (py, px))) {
-        let (gh, gw) = (d.h.saturating_sub(py).div_ceil(sy), d.w.saturating_sub(px).div_ceil(sx));
-        if gh == 0 || gw == 0 {
-            continue;
-        }
+    // Remainders beyond the image are no position's.
+    for (py, px) in (0..sy.min(d.h)).flat_map(|py| (0..sx.min(d.w)).map(move |px| (py, px))) {
+        let (gh, gw) = ((d.h - py).div_ceil(sy), (d.w - px).div_ceil(sx));
         let (rows, columns) = (reach(d, 0, py), reach(d, 1, px));
         let mut taps = Vec::new();
         let mut kernel = Vec::new();

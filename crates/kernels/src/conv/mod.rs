@@ -59,8 +59,9 @@ pub struct Dims {
 /// Gradients of `x` and `w`, each where wanted; see [`input_grad`] and [`weight_grad`].
 ///
 /// # Panics
-/// A slice is shorter than its sizes say.
+/// [`Dims::check`] refuses the sizes, or a slice is shorter than they say.
 pub fn backward(x: &[f32], w: &[f32], dy: &[f32], d: &Dims, wanted: [bool; 2]) -> [Option<Vec<f32>>; 2] {
+    assert_eq!(d.check(), Ok(()), "{d:?}");
     if depthwise::fits(d) {
         assert!(x.len() >= d.input_len() && d.has_weights(w) && dy.len() >= d.output_len());
         return depthwise::backward(x, w, dy, d, wanted);
@@ -69,13 +70,65 @@ pub fn backward(x: &[f32], w: &[f32], dy: &[f32], d: &Dims, wanted: [bool; 2]) -
     [wanted[0].then(|| input_grad(w, dy, d)), dw]
 }
 
+/// Elements that a tensor has at most. What kernels lay out beside their operands is larger by some small factor, so
+/// that it can be counted as well.
+const MOST: usize = isize::MAX as usize >> 8;
+
+/// The product of sizes, if nothing of it exceeds [`MOST`].
+fn count(sizes: &[usize]) -> Option<usize> {
+    let all = sizes.iter().try_fold(1usize, |all, &size| all.checked_mul(size.max(1)));
+    all.filter(|&all| all <= MOST)
+}
+
 impl Dims {
+    /// Whether these are sizes of a convolution, and all counts of elements that follow from them can be counted in
+    /// memory. Images and channels may be none: sums of nothing are 0.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self) -> Result<(), &'static str> {
+        const LARGE: Result<(), &str> = Err("there are more elements than memory can have");
+        let Geometry { stride, padding, dilation, groups } = self.geometry;
+        if [self.kh, self.kw].contains(&0) || stride.contains(&0) || dilation.contains(&0) {
+            return Err("kernel, stride and dilation must be at least 1");
+        }
+        if groups == 0 || !self.c.is_multiple_of(groups) || !self.o.is_multiple_of(groups) {
+            return Err("the groups do not divide the channels");
+        }
+        for (axis, (size, k)) in [(self.h, self.kh), (self.w, self.kw)].into_iter().enumerate() {
+            let (before, after) = padding[axis];
+            let padded = size.checked_add(before).and_then(|size| size.checked_add(after));
+            let reach = dilation[axis].checked_mul(k - 1).and_then(|reach| reach.checked_add(1));
+            match (padded, reach) {
+                (Some(padded), Some(reach)) if padded.max(stride[axis]) <= MOST => {
+                    if reach > padded {
+                        return Err("the kernel is larger than the padded image");
+                    }
+                }
+                _ => return LARGE,
+            }
+        }
+        let (oh, ow) = self.output();
+        let cg = self.c / groups;
+        let kernel = [cg, self.kh, self.kw];
+        let row = self.weight_row.map_or_else(|| count(&kernel), |row| count(&[row]));
+        let counts = [
+            // Strided planes are laid out once a tap at most.
+            count(&[self.n, self.c, self.h, self.w, self.kh, self.kw]),
+            count(&[self.n, self.o, oh, ow]),
+            count(&kernel),
+            row.and_then(|row| count(&[self.o, row])),
+        ];
+        if counts.contains(&None) { LARGE } else { Ok(()) }
+    }
+
     /// Rows and columns of an output plane.
     pub fn output(&self) -> (usize, usize) {
         let along = |size: usize, k: usize, i: usize| {
             let (before, after) = self.geometry.padding[i];
-            let room = (size + before + after).saturating_sub(self.geometry.dilation[i] * (k.max(1) - 1) + 1);
-            room / self.geometry.stride[i].max(1) + 1
+            let reach = self.geometry.dilation[i].saturating_mul(k.max(1) - 1).saturating_add(1);
+            let room = size.saturating_add(before).saturating_add(after).saturating_sub(reach);
+            (room / self.geometry.stride[i].max(1)).saturating_add(1)
         };
         (along(self.h, self.kh, 0), along(self.w, self.kw, 1))
     }

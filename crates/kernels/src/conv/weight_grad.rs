@@ -23,11 +23,15 @@ const OWN: usize = 512 * 1024;
 /// `dw` of `y = x ⋆ w`, from `x` and `dy`: `[o, c / groups, kh, kw]`.
 ///
 /// # Panics
-/// A slice is shorter than its sizes say.
+/// [`Dims::check`] refuses the sizes, or a slice is shorter than they say.
 pub fn weight_grad(x: &[f32], dy: &[f32], d: &Dims) -> Vec<f32> {
+    assert_eq!(d.check(), Ok(()), "{d:?}");
     assert!(x.len() >= d.input_len() && dy.len() >= d.output_len(), "sizes do not fit the slices");
+    if d.n == 0 || d.weight_len() == 0 {
+        return vec![0.0; d.weight_len()];
+    }
     if winograd::fits(d) {
-        return winograd::weight_grad(x, dy, d);
+        return winograd::USUAL.weight_grad(x, dy, d);
     }
     let (oh, ow) = d.output();
     let (cg, og) = d.group();

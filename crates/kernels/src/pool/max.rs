@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::columns::Columns;
-use super::{Pool, check, fold, gradient, pairs, put};
+use super::{Pool, check, fold, gradient, pairs};
 use crate::memory::Output;
 use crate::vector::vectorize;
 
@@ -77,7 +77,7 @@ pub fn max_forward(x: &[f32], planes: usize, pool: &Pool) -> (Vec<f32>, Vec<u32>
                     }
                     indices.copy_from_slice(&places[..out_width]);
                     // SAFETY: a row of this task's plane.
-                    unsafe { put(to, p * out_plane + oy * out_width, &largest[..out_width]) };
+                    unsafe { to.put(p * out_plane + oy * out_width, &largest[..out_width]) };
                 }
             },
         );

@@ -3,6 +3,7 @@
 //! Window `(oy, ox)` of a plane covers rows `oy · s_h − p_h .. + k_h` and columns `ox · s_w − p_w .. + k_w`, less what
 //! lies outside the image.
 
+mod adaptive;
 mod columns;
 mod global;
 mod max;
@@ -12,10 +13,13 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+pub use self::adaptive::{
+    Adaptive, adaptive_avg_backward, adaptive_avg_forward, adaptive_max_backward, adaptive_max_forward,
+};
 use self::columns::Columns;
 pub use self::global::{global_avg_backward, global_avg_forward};
 pub use self::max::{max_backward, max_forward, max_forward_only};
-use crate::memory::{Output, Shared};
+use crate::memory::Output;
 use crate::vector::vectorize;
 
 /// Windows over planes.
@@ -83,16 +87,6 @@ fn check(x: &[f32], planes: usize, plane: usize) {
     assert!(x.len() >= planes * plane, "sizes do not fit the slice");
 }
 
-/// Copies a row to the output.
-///
-/// # Safety
-/// The row's elements lie in the output and belong to this task.
-#[inline(always)]
-unsafe fn put(to: Shared, start: usize, row: &[f32]) {
-    // SAFETY: the caller's promise.
-    unsafe { std::ptr::copy_nonoverlapping(row.as_ptr(), to.at(start), row.len()) }
-}
-
 /// Folds windows with an operation whose order does not matter: first along columns, then along rows.
 fn fold(
     x: &[f32],
@@ -131,7 +125,7 @@ fn fold(
                     let sums = &mut sums[..out_width];
                     finish(oy, sums);
                     // SAFETY: a row of this task's plane.
-                    unsafe { put(to, p * out_plane + oy * out_width, sums) };
+                    unsafe { to.put(p * out_plane + oy * out_width, sums) };
                 }
             },
         );
@@ -152,13 +146,8 @@ fn gradient<T>(
     let to = dx.shared();
     let tasks = (0..planes).into_par_iter().with_min_len(pool.planes_per_task());
     tasks.for_each_init(buffers, |buffers, p| {
-        // SAFETY: this task's plane, which is written before it becomes a slice.
-        let dx = unsafe {
-            let dx = to.at(p * plane);
-            std::ptr::write_bytes(dx, 0, plane);
-            std::slice::from_raw_parts_mut(dx, plane)
-        };
-        add(buffers, p, dx);
+        // SAFETY: this task's plane.
+        add(buffers, p, unsafe { to.zeros(p * plane, plane) });
     });
     // SAFETY: every plane was written.
     unsafe { dx.finish() }

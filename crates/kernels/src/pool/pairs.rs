@@ -48,7 +48,7 @@ pub(super) fn forward(x: &[f32], planes: usize, pool: &Pool) -> (Vec<f32>, Vec<u
                             largest = if take { v } else { largest };
                             here = if take { i } else { here };
                         }
-                        *out = largest;
+                        out.write(largest);
                         *place = here;
                     }
                 }

@@ -148,7 +148,7 @@ impl Amp {
             }
             return;
         }
-        self.good += 1;
+        self.good = self.good.saturating_add(1);
         if self.good >= growth_interval {
             self.good = 0;
             let grown = self.scale * growth_factor;

@@ -1,13 +1,32 @@
 //! Optimizer updates and norms; formulas are at [`occam_kernels::optim`].
 
-use burn::backend::Backend;
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Shape, TensorMetadata};
 
+use super::bools;
 use crate::kernels::{AdamWRule, SgdRule};
 
-/// `Σ x²`, of shape `[1]`.
+/// `[s, Σ (x / s)², 0, 0]` with the largest magnitude `s`, or 1 where that is no number to divide by: squares stay in the
+/// range of `f32`.
 pub(in crate::kernels) fn sum_of_squares<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
-    B::float_sum(B::float_mul(x.clone(), x))
+    let (device, dtype) = (x.device(), x.dtype().into());
+    let one = B::float_ones(Shape::from(vec![1]), &device, dtype);
+    if x.shape().iter().any(|&d| d == 0) {
+        let zeros = B::float_zeros(Shape::from(vec![3]), &device, dtype);
+        return B::float_cat(vec![one, zeros], 0);
+    }
+    let most = B::float_reshape(B::float_max(B::float_abs(x.clone())), Shape::from(vec![1]));
+    let truth = bools::<B>(&x);
+    let usable = B::bool_and(
+        B::float_greater_elem(most.clone(), f32::MIN_POSITIVE.into(), truth),
+        B::float_lower_elem(most.clone(), f32::INFINITY.into(), truth),
+    );
+    let scale = B::float_mask_where(one, usable, most);
+    let spread = vec![1; x.shape().iter().count()];
+    let scaled = B::float_div(x, B::float_reshape(scale.clone(), Shape::from(spread)));
+    let total = B::float_reshape(B::float_sum(B::float_mul(scaled.clone(), scaled)), Shape::from(vec![1]));
+    let zeros = B::float_zeros(Shape::from(vec![2]), &device, dtype);
+    B::float_cat(vec![scale, total, zeros], 0)
 }
 
 /// The gradient with the penalty on the parameter.

@@ -4,9 +4,10 @@
 //! output and what a mean counts are those of [`occam_kernels::pool`], whatever a backend of burn thinks of them.
 
 use burn::backend::ops::PadMode;
-use burn::backend::tensor::FloatTensor;
+use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Shape, TensorData, TensorMetadata, get_or_init_device_settings};
-use occam_kernels::pool::Pool;
+use burn::tensor::IndexingUpdateOp;
+use occam_kernels::pool::{Adaptive, Pool};
 
 use super::{part, shape};
 use crate::kernels::Reduction;
@@ -80,8 +81,46 @@ fn flat(shape: &[usize]) -> Shape {
     Shape::from(sizes.to_vec())
 }
 
+/// `[n, c, inner]`
+fn planes(shape: &[usize], inner: usize) -> Shape {
+    Shape::from(shape.iter().take(2).copied().chain([inner]).collect::<Vec<_>>())
+}
+
+/// The largest element of each window, `[n, c, oh · ow]`, and where it lies in its plane.
+fn largest<B: Backend>(x: FloatTensor<B>, pool: &Adaptive) -> (FloatTensor<B>, IntTensor<B>) {
+    let (input, ints) = (shape::<B>(&x), get_or_init_device_settings::<B>(&x.device()).int_dtype);
+    let (mut values, mut places) = (Vec::new(), Vec::new());
+    for rows in (0..pool.output[0]).map(|at| pool.window(0, at)) {
+        for columns in (0..pool.output[1]).map(|at| pool.window(1, at)) {
+            let size = rows.len() * columns.len();
+            let window = part::<B>(x.clone(), &[(2, rows.clone()), (3, columns.clone())]);
+            let (most, at) =
+                B::float_max_dim_with_indices(B::float_reshape(window, planes(&input, size)), 2, ints);
+            // From a place in the window to one in the plane.
+            let width = columns.len() as i64;
+            let down =
+                B::int_mul_scalar(B::int_div_scalar(at.clone(), width.into()), (pool.input[1] as i64).into());
+            let across = B::int_remainder_scalar(at, width.into());
+            let first = (rows.start * pool.input[1] + columns.start) as i64;
+            values.push(most);
+            places.push(B::int_add_scalar(B::int_add(down, across), first.into()));
+        }
+    }
+    (B::float_cat(values, 2), B::int_cat(places, 2))
+}
+
+/// `[n, c, oh, ow]` of a tensor whose first axes are those of `input`.
+fn pooled(input: &[usize], pool: &Adaptive) -> Shape {
+    Shape::from(input.iter().take(2).chain(&pool.output).copied().collect::<Vec<_>>())
+}
+
 pub(in crate::kernels) fn forward<B: Backend>(x: FloatTensor<B>, reduction: Reduction) -> FloatTensor<B> {
     match reduction {
+        Reduction::AdaptiveAverage(pool) => B::adaptive_avg_pool2d(x, pool.output),
+        Reduction::AdaptiveMax(pool) => {
+            let shape = pooled(&shape::<B>(&x), &pool);
+            B::float_reshape(largest::<B>(x, &pool).0, shape)
+        }
         Reduction::Max(pool) => {
             let w = Windows::new(pool);
             let x = w.bordered::<B>(x, f32::NEG_INFINITY);
@@ -111,6 +150,11 @@ pub(in crate::kernels) fn indexed<B: Backend>(
     x: FloatTensor<B>,
     reduction: Reduction,
 ) -> (FloatTensor<B>, Indices<B>) {
+    if let Reduction::AdaptiveMax(pool) = reduction {
+        let shape = pooled(&shape::<B>(&x), &pool);
+        let (values, places) = largest::<B>(x, &pool);
+        return (B::float_reshape(values, shape), Indices::Device(places));
+    }
     let Reduction::Max(pool) = reduction else { return (forward::<B>(x, reduction), Indices::None) };
     let w = Windows::new(pool);
     let x = w.bordered::<B>(x, f32::NEG_INFINITY);
@@ -141,8 +185,19 @@ pub(in crate::kernels) fn backward<B: Backend>(
             );
             w.cropped::<B>(back.x_grad)
         }
+        (Reduction::AdaptiveMax(pool), Indices::Device(places)) => {
+            let zeros =
+                B::float_zeros(planes(input, pool.input_plane()), &grad.device(), grad.dtype().into());
+            let grad = B::float_reshape(grad, planes(input, pool.output_plane()));
+            let dx = B::float_scatter(2, zeros, places, grad, IndexingUpdateOp::Add);
+            B::float_reshape(dx, Shape::from(input.to_vec()))
+        }
+        (Reduction::AdaptiveAverage(_), _) => {
+            let like = B::float_zeros(Shape::from(input.to_vec()), &grad.device(), grad.dtype().into());
+            B::adaptive_avg_pool2d_backward(like, grad)
+        }
         // `indexed` gave no others.
-        (Reduction::Max(_), _) => {
+        (Reduction::Max(_) | Reduction::AdaptiveMax(_), _) => {
             B::float_zeros(Shape::from(input.to_vec()), &grad.device(), grad.dtype().into())
         }
         (Reduction::Average(pool, include_pad), _) => {

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::phases::Phases;
 use super::{LANES, Plan, rows, rows_any};
+use crate::arch::arch;
 use crate::conv::{Dims, Epilogue};
 use crate::memory::{Output, Scratch, Shared, room, with_scratch};
 use crate::tile::load;
@@ -22,11 +23,11 @@ pub(in crate::conv) fn backward(
     let mut dx = wanted[0].then(|| Output::new(d.input_len()));
     let mut dw = wanted[1].then(|| Output::new(d.weight_len()));
     let (dx_to, dw_to) = (dx.as_mut().map(Output::shared), dw.as_mut().map(Output::shared));
-    let mirror = mirrored(d);
+    let mirror = mirrored(d).map(|d| Plan::new(&d));
     let phases = mirror.is_none().then(|| Phases::new(d));
     (0..d.c).into_par_iter().for_each(|c| {
         with_scratch(|scratch| {
-            pulp::Arch::new().dispatch(Channel {
+            arch().dispatch(Channel {
                 plan: &plan,
                 mirror: mirror.as_ref(),
                 phases: phases.as_ref(),
@@ -46,7 +47,7 @@ pub(in crate::conv) fn backward(
 }
 
 /// The convolution of the output's gradient with mirrored kernels, at stride 1.
-fn mirrored(d: &Dims) -> Option<Plan> {
+pub(super) fn mirrored(d: &Dims) -> Option<Dims> {
     let g = &d.geometry;
     if g.stride != [1, 1] {
         return None;
@@ -61,7 +62,7 @@ fn mirrored(d: &Dims) -> Option<Plan> {
         (before[0], (d.h + reach[0]).checked_sub(oh + before[0])?),
         (before[1], (d.w + reach[1]).checked_sub(ow + before[1])?),
     ];
-    Some(Plan::new(&mirror))
+    Some(mirror)
 }
 
 /// One channel of all images.
@@ -126,7 +127,7 @@ impl WithSimd for Channel<'_> {
             }
             let Some(phases) = phases else { continue };
             // SAFETY: the plane of the input's gradient is this task's.
-            let dx = unsafe { std::slice::from_raw_parts_mut(dx.at(i * plane), plane) };
+            let dx = unsafe { dx.slice(i * plane, plane) };
             phases.plane(simd, dy, weights, back, dx);
         }
         if let Some(dw) = dw {

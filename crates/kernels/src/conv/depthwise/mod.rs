@@ -12,12 +12,34 @@ use rayon::prelude::*;
 pub(super) use backward::backward;
 
 use super::{Dims, Epilogue};
+use crate::arch::arch;
 use crate::memory::{Output, Shared, room, with_scratch};
 use crate::tile::{load, store};
 
-/// Whether every group has one input and one output channel.
+/// Elements of a laid out plane that are never too many.
+const FEW: usize = 1 << 18;
+
+/// Largest product of strides: each pair of remainders has a list of taps.
+const PHASES: usize = 1 << 10;
+
+/// Whether every group has one input and one output channel, and a plane, laid out, is not much larger than it is: far
+/// taps and long strides leave most of it empty.
 pub(super) fn fits(d: &Dims) -> bool {
-    d.geometry.groups > 1 && d.geometry.groups == d.c && d.c == d.o
+    let g = &d.geometry;
+    if !(g.groups > 1 && g.groups == d.c && d.c == d.o) {
+        return false;
+    }
+    let (oh, ow) = d.output();
+    let most = FEW.max(8 * (d.h * d.w).max(oh * ow.next_multiple_of(LANES)));
+    let small = |extent: [usize; 3]| {
+        let all = extent.iter().try_fold(1usize, |all, &size| all.checked_mul(size));
+        all.is_some_and(|all| all <= most)
+    };
+    let back = match backward::mirrored(d) {
+        Some(mirror) => small(Plan::extent(&mirror)),
+        None => small(phases::extent(d)),
+    };
+    g.stride[0].saturating_mul(g.stride[1]) <= PHASES && small(Plan::extent(d)) && back
 }
 
 /// The laid out plane.
@@ -41,13 +63,19 @@ struct Plan {
 const LANES: usize = 16;
 
 impl Plan {
-    fn new(d: &Dims) -> Self {
+    /// Rows, remainders of a column, and columns of a remainder.
+    fn extent(d: &Dims) -> [usize; 3] {
         let g = &d.geometry;
         let (oh, ow) = d.output();
         let [sy, sx] = g.stride;
         let reach = |k: usize, axis: usize| (k - 1) * g.dilation[axis];
-        let rows = (oh - 1) * sy + reach(d.kh, 0) + 1;
-        let width = ow.next_multiple_of(LANES) + reach(d.kw, 1) / sx + 1;
+        [(oh - 1) * sy + reach(d.kh, 0) + 1, sx, ow.next_multiple_of(LANES) + reach(d.kw, 1) / sx + 1]
+    }
+
+    fn new(d: &Dims) -> Self {
+        let g = &d.geometry;
+        let (oh, ow) = d.output();
+        let [rows, sx, width] = Self::extent(d);
         let taps = (0..d.kh * d.kw)
             .map(|t| {
                 let (y, x) = (t / d.kw * g.dilation[0], t % d.kw * g.dilation[1]);
@@ -117,7 +145,7 @@ pub(super) fn forward(x: &[f32], w: &[f32], d: &Dims, epilogue: &Epilogue<'_>) -
                 let c = i % d.c;
                 let factor = epilogue.scale.and_then(|s| s.get(c)).copied().unwrap_or(1.0);
                 let weights: Vec<f32> = w[c * d.weight_row()..][..k].iter().map(|w| w * factor).collect();
-                pulp::Arch::new().dispatch(Plane {
+                arch().dispatch(Plane {
                     plan: &plan,
                     image: &x[i * plane..(i + 1) * plane],
                     laid,

@@ -3,10 +3,12 @@
 //! Pixels that are equally far from the last multiple of the stride, a phase, are reached by the same taps. Each phase
 //! is a convolution of the output's gradient at stride 1, so that every pixel is written once, by a sum.
 
+use std::mem::MaybeUninit;
+
 use pulp::Simd;
 
 use super::LANES;
-use crate::conv::Dims;
+use crate::conv::{Dims, Geometry};
 use crate::tile::{load, store};
 
 /// A tap of a phase: how far it reaches back in the laid out plane, and its weight.
@@ -33,16 +35,28 @@ pub(super) struct Phases {
     taps: Vec<Vec<Tap>>,
 }
 
+/// Rows and columns of zeros before the gradient.
+fn before(d: &Dims) -> [usize; 2] {
+    let Geometry { stride: [sy, sx], dilation, .. } = d.geometry;
+    [(d.kh - 1) * dilation[0] / sy, (d.kw - 1) * dilation[1] / sx]
+}
+
+/// Rows, planes (one) and columns of the laid out gradient.
+pub(super) fn extent(d: &Dims) -> [usize; 3] {
+    let Geometry { stride: [sy, sx], padding, .. } = d.geometry;
+    let ((oh, ow), before) = (d.output(), before(d));
+    let reached = |size: usize, padding: usize, stride: usize| (size + padding).div_ceil(stride);
+    let rows = before[0] + oh.max(reached(d.h, padding[0].0, sy));
+    [rows, 1, before[1] + ow.max(reached(d.w, padding[1].0, sx)) + LANES]
+}
+
 impl Phases {
     pub(super) fn new(d: &Dims) -> Self {
         let g = &d.geometry;
         let [sy, sx] = g.stride;
-        let (oh, ow) = d.output();
+        let (_, ow) = d.output();
         let padding = [g.padding[0].0, g.padding[1].0];
-        let before = [(d.kh - 1) * g.dilation[0] / sy, (d.kw - 1) * g.dilation[1] / sx];
-        let reached = |size: usize, padding: usize, stride: usize| (size + padding).div_ceil(stride);
-        let rows = before[0] + oh.max(reached(d.h, padding[0], sy));
-        let width = before[1] + ow.max(reached(d.w, padding[1], sx)) + LANES;
+        let ([rows, _, width], before) = (extent(d), before(d));
         let mut taps = vec![Vec::new(); sy * sx];
         for t in 0..d.kh * d.kw {
             let (y, x) = (t / d.kw * g.dilation[0], t % d.kw * g.dilation[1]);
@@ -62,7 +76,7 @@ impl Phases {
         self.size[1].div_ceil(self.stride[1]).next_multiple_of(LANES)
     }
 
-    /// `dx` of one plane; `room` has [`Phases::len`] elements and zeros wherever no gradient is laid out.
+    /// `dx` of one plane, written in full; `room` has [`Phases::len`] elements and zeros wherever no gradient is laid out.
     #[inline(always)]
     pub(super) fn plane<S: Simd>(
         &self,
@@ -70,7 +84,7 @@ impl Phases {
         dy: &[f32],
         weights: &[f32],
         room: &mut [f32],
-        dx: &mut [f32],
+        dx: &mut [MaybeUninit<f32>],
     ) {
         let (laid, lines) = room.split_at_mut(self.rows * self.width);
         let [sy, sx] = self.stride;
@@ -101,16 +115,18 @@ impl Phases {
                 // Two columns at a time, so that the loop is one of whole vectors.
                 let (even, odd) = lines.split_at(line);
                 dx.chunks_exact_mut(2).zip(even.iter().zip(odd)).for_each(|(to, (&a, &b))| {
-                    to[0] = a;
-                    to[1] = b;
+                    to[0].write(a);
+                    to[1].write(b);
                 });
                 if let (1, Some(last)) = (w % 2, dx.last_mut()) {
-                    *last = even[w / 2];
+                    last.write(even[w / 2]);
                 }
                 continue;
             }
             for (first, line) in lines.chunks_exact(line).enumerate().take(w) {
-                dx[first..].iter_mut().step_by(sx).zip(line).for_each(|(to, &v)| *to = v);
+                dx[first..].iter_mut().step_by(sx).zip(line).for_each(|(to, &v)| {
+                    to.write(v);
+                });
             }
         }
     }

@@ -23,17 +23,24 @@ use crate::memory::Output;
 use crate::tile::{self, load, store};
 use crate::vector::vectorize;
 use outputs::Outputs;
-pub(super) use weight_grad::weight_grad;
 
 /// Products of a tile.
 const POINTS: usize = 16;
 
-/// Elements of transformed kernels from which on each is read once for many tiles, though the transformed tiles then
-/// leave the near caches.
-const LARGE: usize = 2 * 1024 * 1024;
+/// From which sizes on work is done in stages, and in how large ones.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Elements of transformed kernels from which on each is read once for many tiles, though the transformed tiles
+    /// then leave the near caches.
+    large: usize,
+    /// Elements that a stage leaves to the next at most.
+    stage: usize,
+    /// Sums of a weight gradient that every thread may keep for itself.
+    own: usize,
+}
 
-/// Elements that a stage leaves to the next at most.
-const STAGE: usize = 4 * 1024 * 1024;
+/// What suits processors of today.
+pub(super) const USUAL: Limits = Limits { large: 2 * 1024 * 1024, stage: 4 * 1024 * 1024, own: 1024 * 1024 };
 
 /// Whether a convolution has this form and enough channels to pay for the transforms.
 pub(super) fn fits(d: &Dims) -> bool {
@@ -180,41 +187,105 @@ unsafe fn transform_tiles<S: Simd>(simd: S, rows: *const f32, width: usize, to: 
     }
 }
 
-/// `act(scale · (x ⋆ w) + bias + residual)`.
-pub(super) fn forward(x: &[f32], w: &[f32], d: &Dims, epilogue: &Epilogue<'_>) -> Vec<f32> {
-    let padding = [d.geometry.padding[0].0, d.geometry.padding[1].0];
-    let at = Kernels { row: d.weight_row(), step: 9, mirrored: false };
-    let kernels = kernels(w, d.o, d.c, at, epilogue.scale);
-    let source = tiles(&x[..d.input_len()], [d.n * d.c, d.h, d.w], padding);
-    run(&source, &kernels, [d.n, d.c, d.o], d.output(), epilogue)
-}
-
-/// `dx` of `y = x ⋆ w`: the convolution of `dy` with mirrored kernels.
-pub(super) fn input_grad(w: &[f32], dy: &[f32], d: &Dims) -> Vec<f32> {
-    let padding = [2 - d.geometry.padding[0].0, 2 - d.geometry.padding[1].0];
-    let (oh, ow) = d.output();
-    let at = Kernels { row: 9, step: d.weight_row(), mirrored: true };
-    let kernels = kernels(w, d.c, d.o, at, None);
-    let source = tiles(&dy[..d.output_len()], [d.n * d.o, oh, ow], padding);
-    run(&source, &kernels, [d.n, d.o, d.c], (d.h, d.w), &Epilogue::default())
-}
-
-fn run(
-    source: &Source<'_>,
-    kernels: &[f32],
-    [n, channels, rows]: [usize; 3],
-    size: (usize, usize),
-    epilogue: &Epilogue<'_>,
-) -> Vec<f32> {
-    let grid = grid(source, channels, size);
-    let mut out = Output::new(n * rows * size.0 * size.1);
-    let outputs = Outputs { grid: &grid, rows, out: out.shared(), size, epilogue };
-    let total = n * grid.pixels();
-    if kernels.len() >= LARGE && total > tile::shape().1 {
-        staged::run(&outputs, kernels, channels, total);
-    } else {
-        near::run(&outputs, kernels, channels, total);
+impl Limits {
+    /// `act(scale · (x ⋆ w) + bias + residual)`.
+    pub(super) fn forward(self, x: &[f32], w: &[f32], d: &Dims, epilogue: &Epilogue<'_>) -> Vec<f32> {
+        let padding = [d.geometry.padding[0].0, d.geometry.padding[1].0];
+        let at = Kernels { row: d.weight_row(), step: 9, mirrored: false };
+        let kernels = kernels(w, d.o, d.c, at, epilogue.scale);
+        let source = tiles(&x[..d.input_len()], [d.n * d.c, d.h, d.w], padding);
+        self.run(&source, &kernels, [d.n, d.c, d.o], d.output(), epilogue)
     }
-    // SAFETY: every tile of every row was written, and the tiles cover the planes.
-    unsafe { out.finish() }
+
+    /// `dx` of `y = x ⋆ w`: the convolution of `dy` with mirrored kernels.
+    pub(super) fn input_grad(self, w: &[f32], dy: &[f32], d: &Dims) -> Vec<f32> {
+        let padding = [2 - d.geometry.padding[0].0, 2 - d.geometry.padding[1].0];
+        let (oh, ow) = d.output();
+        let at = Kernels { row: 9, step: d.weight_row(), mirrored: true };
+        let kernels = kernels(w, d.c, d.o, at, None);
+        let source = tiles(&dy[..d.output_len()], [d.n * d.o, oh, ow], padding);
+        self.run(&source, &kernels, [d.n, d.o, d.c], (d.h, d.w), &Epilogue::default())
+    }
+
+    /// `dw` of `y = x ⋆ w`.
+    pub(super) fn weight_grad(self, x: &[f32], dy: &[f32], d: &Dims) -> Vec<f32> {
+        weight_grad::weight_grad(x, dy, d, self)
+    }
+
+    fn run(
+        self,
+        source: &Source<'_>,
+        kernels: &[f32],
+        [n, channels, rows]: [usize; 3],
+        size: (usize, usize),
+        epilogue: &Epilogue<'_>,
+    ) -> Vec<f32> {
+        let grid = grid(source, channels, size);
+        let mut out = Output::new(n * rows * size.0 * size.1);
+        let outputs = Outputs { grid: &grid, rows, out: out.shared(), size, epilogue };
+        let total = n * grid.pixels();
+        if kernels.len() >= self.large && total > tile::shape().1 {
+            staged::run(&outputs, kernels, channels, total, self.stage);
+        } else {
+            near::run(&outputs, kernels, channels, total);
+        }
+        // SAFETY: every tile of every row was written, and the tiles cover the planes.
+        unsafe { out.finish() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Activation;
+    use crate::arch::on_each;
+    use crate::conv::Geometry;
+
+    fn wave(n: usize, pace: f32) -> Vec<f32> {
+        (0..n).map(|i| (i as f32 * pace).sin()).collect()
+    }
+
+    fn close(found: &[f32], wanted: &[f32]) {
+        assert_eq!(found.len(), wanted.len());
+        let scale = wanted.iter().fold(0f32, |most, v| most.max(v.abs()));
+        for (i, (a, b)) in found.iter().zip(wanted).enumerate() {
+            assert!((a - b).abs() <= 1e-5 * scale, "{i}: {a} and {b}");
+        }
+    }
+
+    /// Stages of several sizes, from one panel of tiles on, give what the near caches' way gives.
+    #[test]
+    fn stages_change_no_result() {
+        on_each(|| {
+            for ([n, c, h, w, o], padding) in [
+                ([3, 13, 17, 19, 21], [(1, 1), (0, 2)]),
+                ([5, 30, 12, 12, 17], [(2, 0), (1, 1)]),
+                ([1, 12, 40, 30, 12], [(0, 0), (2, 2)]),
+            ] {
+                let geometry = Geometry { stride: [1; 2], padding, dilation: [1; 2], groups: 1 };
+                let d = Dims { n, c, h, w, o, kh: 3, kw: 3, geometry, weight_row: None };
+                let (x, kernels) = (wave(d.input_len(), 0.37), wave(d.weight_len(), 0.73));
+                let (dy, bias) = (wave(d.output_len(), 0.11), wave(o, 1.3));
+                let residual = wave(dy.len(), 0.51);
+                let epilogue = Epilogue {
+                    scale: Some(&bias),
+                    bias: Some(&bias),
+                    residual: Some(&residual),
+                    activation: Activation::Relu,
+                };
+                let all = |limits: Limits| {
+                    [
+                        limits.forward(&x, &kernels, &d, &epilogue),
+                        limits.input_grad(&kernels, &dy, &d),
+                        limits.weight_grad(&x, &dy, &d),
+                    ]
+                };
+                let near = all(Limits { large: usize::MAX, stage: 0, own: usize::MAX });
+                for stage in [0, 1 << 16, usize::MAX] {
+                    let staged = all(Limits { large: 0, stage, own: 0 });
+                    near.iter().zip(&staged).for_each(|(near, staged)| close(staged, near));
+                }
+            }
+        });
+    }
 }

@@ -75,16 +75,18 @@ impl Outputs<'_> {
                     // SAFETY: `count` elements of a row of the output from `to` on are of these tiles; each line has
                     // an element for every tile, and the residual has the output's shape.
                     unsafe {
-                        let out = std::slice::from_raw_parts_mut(self.out.at(to), count);
+                        let out = self.out.slice(to, count);
                         let even = std::slice::from_raw_parts(lines.add(2 * y * nr + from), len);
                         let odd = std::slice::from_raw_parts(lines.add((2 * y + 1) * nr + from), len);
                         for ((o, &a), &b) in out.chunks_exact_mut(2).zip(even).zip(odd) {
-                            o[0] = a;
-                            o[1] = b;
+                            o[0].write(a);
+                            o[1].write(b);
                         }
                         if let (1, Some(o), Some(&a)) = (count % 2, out.last_mut(), even.last()) {
-                            *o = a;
+                            o.write(a);
                         }
+                        // All were written: two for every tile, one of the last if the row is odd.
+                        let out = std::slice::from_raw_parts_mut(self.out.at(to), count);
                         if let Some(residual) = self.epilogue.residual {
                             out.iter_mut().zip(&residual[to..to + count]).for_each(|(o, r)| *o += r);
                         }

@@ -6,15 +6,15 @@ use rayon::prelude::*;
 
 use super::super::gather::{Grid, SLACK, Table};
 use super::outputs::Outputs;
-use super::{POINTS, STAGE, transform_tiles};
+use super::{POINTS, transform_tiles};
 use crate::memory::{Output, Scratch, Shared, room, with_scratch};
 use crate::tile::{self, Tiled, product, store};
 
-/// The outputs of all tiles.
-pub(super) fn run(outputs: &Outputs<'_>, kernels: &[f32], channels: usize, total: usize) {
+/// The outputs of all tiles, of so many at a time that a stage leaves at most `stage` elements to the next.
+pub(super) fn run(outputs: &Outputs<'_>, kernels: &[f32], channels: usize, total: usize, stage: usize) {
     let (mr, nr) = tile::shape();
     let row_panels = outputs.rows.div_ceil(mr);
-    let most = (STAGE / (POINTS * (channels + row_panels * mr) * nr)).max(1);
+    let most = (stage / (POINTS * (channels + row_panels * mr) * nr)).max(1);
     let chunks = total.div_ceil(nr).div_ceil(most);
     let panels = total.div_ceil(nr).div_ceil(chunks);
     let threads = rayon::current_num_threads();

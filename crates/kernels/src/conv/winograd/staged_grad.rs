@@ -6,18 +6,18 @@ use rayon::prelude::*;
 use super::super::Dims;
 use super::super::gather::{SLACK, Table};
 use super::weight_grad::Gradients;
-use super::{POINTS, STAGE, transform_tiles};
+use super::{POINTS, transform_tiles};
 use crate::memory::{Output, Scratch, Shared, room, with_scratch};
 use crate::tile::{self, Tiled, load, product, store};
 
 /// Tiles whose gradients are transformed together.
 const BLOCK: usize = 16;
 
-/// Sums over all tiles, `[point, c, padded]`.
-pub(super) fn sums(gradients: &Gradients<'_>, d: &Dims, padded: usize) -> Vec<f32> {
+/// Sums over all tiles, `[point, c, padded]`; a stage leaves about `stage` elements to the next.
+pub(super) fn sums(gradients: &Gradients<'_>, d: &Dims, padded: usize, stage: usize) -> Vec<f32> {
     let total = d.n * gradients.grid.pixels();
     let threads = rayon::current_num_threads();
-    let most = (STAGE / (POINTS * (d.c + padded))).max(BLOCK);
+    let most = (stage / (POINTS * (d.c + padded))).max(BLOCK);
     let chunk = total.div_ceil(total.div_ceil(most)).next_multiple_of(BLOCK);
     // Tiles read as rows of the left operand; rows of whole powers of two would share few sets of a cache.
     let width = chunk + 16;
@@ -129,7 +129,7 @@ impl Tiled for Image<'_> {
                     transform_tiles(simd, patches, stage.chunk, to, stage.rows * stage.width);
                 } else {
                     for f in 0..POINTS {
-                        stage.left.slice((f * stage.rows + c) * stage.width, stage.chunk).fill(0.0);
+                        stage.left.zeros((f * stage.rows + c) * stage.width, stage.chunk);
                     }
                 }
             }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::super::Dims;
 use super::super::gather::{Grid, SLACK, Table};
-use super::{POINTS, grid, staged_grad, tiles, transform_tiles};
+use super::{Limits, POINTS, grid, staged_grad, tiles, transform_tiles};
 use crate::memory::{Output, Scratch, Shared, room, with_scratch};
 use crate::tile::{self, Tiled, load, product, store};
 use crate::vector::vectorize;
@@ -16,11 +16,8 @@ const LANES: usize = 16;
 /// Elements of an operand of the weight gradient that are packed at a time.
 const NEAR: usize = 64 * 1024;
 
-/// Sums that every thread may keep for itself.
-const OWN: usize = 1024 * 1024;
-
 /// `dw` of `y = x ⋆ w`.
-pub(in crate::conv) fn weight_grad(x: &[f32], dy: &[f32], d: &Dims) -> Vec<f32> {
+pub(super) fn weight_grad(x: &[f32], dy: &[f32], d: &Dims, limits: Limits) -> Vec<f32> {
     let padding = [d.geometry.padding[0].0, d.geometry.padding[1].0];
     let source = tiles(&x[..d.input_len()], [d.n * d.c, d.h, d.w], padding);
     let grid = grid(&source, d.c, d.output());
@@ -28,8 +25,8 @@ pub(in crate::conv) fn weight_grad(x: &[f32], dy: &[f32], d: &Dims) -> Vec<f32> 
     let padded = tile::dispatch_for(d.o, super::super::weight_grad::Padded(d.o));
     let size = POINTS * d.c * padded;
     let gradients = Gradients { grid: &grid, dy, size: d.output(), outputs: d.o };
-    if size > OWN {
-        return kernels(&staged_grad::sums(&gradients, d, padded), 1, padded, d);
+    if size > limits.own {
+        return kernels(&staged_grad::sums(&gradients, d, padded, limits.stage), 1, padded, d);
     }
     let by_image = d.n >= threads;
     let (image_parts, channel_parts) = if by_image { (threads, 1) } else { (1, threads.min(d.c)) };
@@ -105,8 +102,7 @@ pub(super) fn kernels(sums: &[f32], parts: usize, padded: usize, d: &Dims) -> Ve
                     }
                     for (i, block) in block.iter().enumerate().take(d.o - o) {
                         // SAFETY: inside the buffer; every channel is of one task.
-                        let to = unsafe { out.slice(((o + i) * d.c + first) * 9, count * 9) };
-                        to.copy_from_slice(&block.as_flattened()[..count * 9]);
+                        unsafe { out.put(((o + i) * d.c + first) * 9, &block.as_flattened()[..count * 9]) };
                     }
                 }
             },
