@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use occam_engine::{Autocast, Device, Executor, Mode, Params, Precision, Request, Tensor, collect};
+use occam_engine::{Autocast, Device, Executor, Mode, Noise, Params, Precision, Request, Tensor, collect};
 use occam_graph::ops::examples;
 use occam_graph::{Array, DType, Op, Weights};
 
@@ -38,8 +38,19 @@ fn image(n: usize) -> Tensor {
     Tensor::from_f32(&[n, 3, 8, 8], data, &Device::cpu()).unwrap()
 }
 
+/// What dropout draws from.
+#[derive(Debug)]
+struct Fixed;
+
+impl Noise for Fixed {
+    fn uniform(&self, _: &str, out: &mut [f32]) {
+        out.iter_mut().enumerate().for_each(|(i, v)| *v = noise(i) * 0.5 + 0.5);
+    }
+}
+
 fn request(precision: Precision, loss_scale: f32) -> Request {
-    Request { autocast: Autocast { precision, loss_scale }, ..Request::new(Mode::Train) }
+    let autocast = Autocast { precision, loss_scale };
+    Request { autocast, noise: Some(Arc::new(Fixed)), ..Request::new(Mode::Train) }
 }
 
 /// The outputs and the gradients of `factor · Σ log softmax(output)[0]`.

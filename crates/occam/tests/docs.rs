@@ -28,7 +28,7 @@ fn commands(text: &str) -> Vec<Vec<String>> {
 }
 
 /// Makes a training on images in class folders one of a few seconds.
-const SHORT_FOLDER: &[&str] = &["image_size=32", "batch_size=4", "max_epochs=1"];
+const SHORT_FOLDER: &[&str] = &["image_size=32", "batch_size=4", "max_epochs=2"];
 
 /// Images of two classes, for training and validation.
 fn class_folders(dir: &Path) {
@@ -46,7 +46,7 @@ fn run(mut args: Vec<String>, dir: &Path) {
     let epochs = args.iter().any(|a| a.contains("epoch_12"));
     for arg in &mut args {
         *arg = arg.replace("/data/fashion-mnist", "data/fashion-mnist-small").replace("epoch_12", "epoch_1");
-        *arg = arg.replace("=/data/images", "=images").replace("epoch_30", "epoch_1");
+        *arg = arg.replace("=/data/images", "=images").replace("epoch_30", "epoch_2");
     }
     if args.iter().any(|a| a.contains("configs/image_folder/")) {
         if !args.iter().any(|a| a == "--cfg-options") {

@@ -4,6 +4,7 @@ mod annotated;
 mod cifar;
 mod cifar_python;
 mod concat;
+mod cub;
 mod custom;
 mod files;
 pub mod idx;
@@ -23,6 +24,7 @@ use serde::de::IgnoredAny;
 pub use annotated::AnnotatedConfig;
 pub use cifar::{CIFAR10, CIFAR100, CifarConfig, CifarKind};
 pub use concat::Concat;
+pub use cub::CubConfig;
 pub use custom::{CustomConfig, CustomKind};
 pub use files::ImageFiles;
 pub use in_memory::InMemory;
@@ -70,10 +72,11 @@ pub trait Dataset: Send + Sync {
 }
 
 pub(crate) fn register(registry: &mut Registry) {
-    let table: [(&str, Build<dyn Dataset>); 15] = [
+    let table: [(&str, Build<dyn Dataset>); 16] = [
         ("BaseDataset", |value, registry| build_annotated("BaseDataset", false, value, registry)),
         ("CIFAR10", |value, registry| build_cifar(&CIFAR10, value, registry)),
         ("CIFAR100", |value, registry| build_cifar(&CIFAR100, value, registry)),
+        ("CUB", |value, registry| build_files(value.parse::<CubConfig>()?.load()?, value, registry)),
         ("ClassBalancedDataset", build_class_balanced),
         ("ConcatDataset", build_concat),
         ("CustomDataset", |value, registry| build_custom(&CustomKind::CUSTOM, value, registry)),
