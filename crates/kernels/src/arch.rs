@@ -33,7 +33,11 @@ mod narrow {
     /// Runs `work` with the widest vectors and without any: each on threads of its own, with which all is shared that it
     /// shares.
     pub(crate) fn on_each(work: impl Fn() + Send + Sync) {
-        for arch in [Arch::new(), Arch::Scalar] {
+        #[allow(unused_mut)]
+        let mut all = vec![Arch::new(), Arch::Scalar];
+        #[cfg(target_arch = "x86_64")]
+        all.extend(pulp::x86::V3::try_new().map(Arch::V3));
+        for arch in all {
             let force = move |_| FORCED.set(Some(arch));
             let pool = rayon::ThreadPoolBuilder::new().num_threads(2).start_handler(force).build();
             pool.unwrap().install(&work);
