@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::Hook;
 use crate::runner::Runner;
-use crate::{Result, Step};
+use crate::{Result, Step, StepContext};
 
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -43,7 +43,8 @@ fn statistics(graph: &Graph) -> Result<Vec<(String, f64)>> {
     let mut found = Vec::new();
     for (_, node) in graph.nodes() {
         if let (Op::BatchNorm(norm), Some(running)) = (&node.op, node.inputs.get(3..5)) {
-            for &id in running {
+            // A frozen norm uses its statistics and never moves them.
+            for &id in running.iter().filter(|_| !norm.frozen) {
                 found.push((graph.value(id)?.name.clone(), norm.momentum));
             }
         }
@@ -63,7 +64,8 @@ fn update(runner: &mut Runner, num_samples: usize) -> Result<()> {
         runner.message("warning: PreciseBNHook has fewer `num_samples` than a batch; nothing is done");
         return Ok(());
     }
-    let (epoch, model) = (runner.epoch(), runner.algorithm().architecture());
+    let (epoch, iter, seed) = (runner.epoch(), runner.iter(), runner.seed());
+    let model = runner.algorithm().architecture();
     // From 0 on the new statistics are the batch's, times its share.
     let mut params = model.params.constants();
     for (name, _) in &statistics {
@@ -72,8 +74,11 @@ fn update(runner: &mut Runner, num_samples: usize) -> Result<()> {
         }
     }
     let mut sums: IndexMap<String, Tensor> = IndexMap::new();
-    for batch in loader.epoch(epoch, 0).take(batches) {
-        let outputs = model.forward(&params, &batch?, &Request::new(Mode::Train))?;
+    for (i, batch) in loader.epoch(epoch, 0).take(batches).enumerate() {
+        // What dropout leaves out differs from batch to batch, and a resumed run leaves out the same.
+        let noise = StepContext { epoch, iter: iter + i as u64, seed }.noise("PreciseBNHook");
+        let request = Request { noise: Some(noise), ..Request::new(Mode::Train) };
+        let outputs = model.forward(&params, &batch?, &request)?;
         for (name, share) in &statistics {
             let Some((_, tensor)) = outputs.buffers.iter().find(|(n, _)| n == name) else { continue };
             let part = tensor.scale(1.0 / (share * batches as f64))?;
