@@ -43,8 +43,9 @@ pub(crate) fn register(registry: &mut Registry) {
     let table: [(&str, Build<dyn DataPreprocessor>); 1] = [("ClsDataPreprocessor", |value, registry| {
         let mut preprocessor: ClsDataPreprocessor = value.parse()?;
         if let Some(augments) = value.get("batch_augments").filter(|augments| !augments.is_none()) {
-            preprocessor =
-                preprocessor.with_batch_augments(RandomBatchAugment::from_config(augments, registry)?);
+            preprocessor = preprocessor.with_batch_augments(
+                RandomBatchAugment::from_config(augments, registry).map_err(|e| e.at(augments))?,
+            );
         }
         preprocessor.check()?;
         Ok(Box::new(preprocessor))
