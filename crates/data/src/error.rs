@@ -109,10 +109,32 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the files of a data set are not there, and nothing else is known to be wrong with it.
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::Missing { .. } => true,
+            Self::Read { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            Self::Folder { folder, .. } => !folder.exists(),
+            _ => false,
+        }
+    }
+
     /// An [`Error::Argument`].
     pub(crate) fn argument(component: &'static str, detail: impl Into<String>) -> Self {
         Self::Argument { component, detail: detail.into() }
     }
+}
+
+/// Whether building a data set failed only because its files are not there; see [`Error::is_absent`].
+pub fn is_absent(error: &occam_config::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if error.downcast_ref::<Error>().is_some_and(Error::is_absent) {
+            return true;
+        }
+        source = error.source();
+    }
+    false
 }
 
 /// A config error passes through unchanged; any other becomes one, so that builders add their file and line to it.

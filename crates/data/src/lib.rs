@@ -51,7 +51,7 @@ pub use datasets::{
     DataPrefix, Dataset, FASHION_MNIST, ImageFiles, InMemory, Indices, MNIST, Metainfo, MnistConfig,
     MnistKind, Repeat, Selection, VocConfig, idx,
 };
-pub use error::{Error, Result};
+pub use error::{Error, Result, is_absent};
 pub use image::{FlipDirection, Image};
 pub use loader::{Epoch, Loader, LoaderConfig, LoaderOptions};
 pub use metrics::{

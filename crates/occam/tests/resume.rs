@@ -156,8 +156,12 @@ fn a_run_that_is_interrupted_goes_on() {
         assert!(text.contains(part), "{text}");
     }
     assert!(!text.contains("panicked"), "{text}");
-    let output = occam(&config, &stopped).arg("--resume").output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // What it says is what works; lines are broken to the width of the terminal.
+    let hint = text.split_whitespace().collect::<Vec<_>>().join(" ").replace("│ ", "");
+    let hint = hint.split("go on with: occam ").nth(1).unwrap().split(" --resume").next().unwrap();
+    let mut again = Command::new(env!("CARGO_BIN_EXE_occam"));
+    let output = again.current_dir(workspace()).args(hint.split(' ')).arg("--resume").output().unwrap();
+    assert!(output.status.success(), "{hint}: {}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(final_weights(&whole), final_weights(&stopped));
 }
 

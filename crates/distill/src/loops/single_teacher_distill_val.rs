@@ -3,10 +3,9 @@
 use occam_config::{Error, Registry, Value};
 use occam_data::{Evaluator, Loader};
 use occam_train::evaluate::{Metrics, evaluate};
-use occam_train::loops::EvalLoop;
+use occam_train::loops::{EvalLoop, ValLoop};
 use occam_train::reporter::Reporter;
 use occam_train::{Algorithm, Result};
-use serde::Deserialize;
 
 use crate::algorithms::TEACHER;
 
@@ -20,19 +19,8 @@ pub struct SingleTeacherDistillValLoop {
     frozen: Option<Metrics>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    #[serde(default)]
-    fp16: bool,
-}
-
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn EvalLoop>, Error> {
-    let config: Config = value.parse()?;
-    if config.fp16 {
-        let error = Error::new("`fp16=True` is not supported: models are measured in single precision");
-        return Err(error.at(value.get("fp16").unwrap_or(value)).with_help("remove it"));
-    }
+    ValLoop::from_config(value)?;
     Ok(Box::new(SingleTeacherDistillValLoop::default()))
 }
 

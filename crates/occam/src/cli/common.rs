@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use occam_config::{Loader, Registry, Value};
+use occam_config::{Key, Loader, Registry, Value, suggest};
 use occam_data::Dataset;
 use occam_engine::Device;
 use occam_graph::Graph;
+use occam_train::runner::NAMES;
 use occam_train::{Resume, RunOptions, Runner};
 
 use crate::console;
@@ -66,7 +67,32 @@ impl ConfigArgs {
     /// # Errors
     /// It is wrong.
     pub fn load(&self) -> Result<Value, Failure> {
-        Ok(self.loader()?.load_with_options(&self.config, &self.cfg_options)?)
+        let config = self.loader()?.load_with_options(&self.config, &self.cfg_options)?;
+        self.check_options(&config)?;
+        Ok(config)
+    }
+
+    /// Refuses an option that makes a variable that neither the config nor a run knows.
+    fn check_options(&self, config: &Value) -> Result<(), Failure> {
+        let Some(dict) = config.as_dict() else { return Ok(()) };
+        // Keys of JSON have no place by which one could tell which an option made.
+        if self.config.extension().is_some_and(|e| e == "json") {
+            return Ok(());
+        }
+        for option in &self.cfg_options {
+            let root = option.split(['.', '=']).next().unwrap_or_default().trim();
+            if NAMES.contains(&root) || dict.key_span(root).is_some() {
+                continue;
+            }
+            let failure =
+                Failure::new(format!("--cfg-options {option}: neither the config nor a run has `{root}`"));
+            let written = dict.keys().filter_map(Key::as_str).filter(|key| dict.key_span(key).is_some());
+            return Err(match suggest(root, written.chain(NAMES.iter().copied())) {
+                Some(meant) => failure.with_help(format!("did you mean `{meant}`?")),
+                None => failure.with_help("`occam config print` shows what can be set"),
+            });
+        }
+        Ok(())
     }
 
     /// The model and test data of a config, with the weights of a checkpoint.

@@ -1,6 +1,6 @@
 //! `occam train`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use occam_config::Value;
 use occam_train::{Error, Resume, RunOptions, Runner};
@@ -84,7 +84,7 @@ impl Args {
         }
         let mut runner = Runner::from_config(&config, options)?;
         interrupt::listen();
-        let metrics = runner.train().map_err(|e| self.stopped(e, &work_dir))?;
+        let metrics = runner.train().map_err(stopped)?;
         if json {
             console::print_json(&json!({ "event": "result", "work_dir": work_dir, "metrics": metrics }));
         } else {
@@ -95,15 +95,64 @@ impl Args {
         }
         Ok(())
     }
+}
 
-    /// The error of a training; one that was asked to stop says how it goes on.
-    fn stopped(&self, error: Error, work_dir: &Path) -> Failure {
-        let saved = matches!(&error, Error::Interrupted { saved: Some(_), .. });
-        let failure = Failure::from(error);
-        if !saved {
-            return failure;
+/// The error of a training; one that was asked to stop says how it goes on.
+fn stopped(error: Error) -> Failure {
+    let saved = matches!(&error, Error::Interrupted { saved: Some(_), .. });
+    let failure = Failure::from(error);
+    if !saved {
+        return failure;
+    }
+    let arguments = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned());
+    failure.with_help(format!("go on with: occam {}", resuming(arguments)))
+}
+
+/// The command line that goes on with what `arguments` began, quoted for a shell.
+fn resuming(arguments: impl Iterator<Item = String>) -> String {
+    let mut arguments = arguments.peekable();
+    let mut kept = Vec::new();
+    while let Some(argument) = arguments.next() {
+        if argument == "--resume" {
+            arguments.next_if(|a| !a.starts_with('-'));
+        } else if !argument.starts_with("--resume=") {
+            kept.push(quoted(&argument));
         }
-        let (config, work_dir) = (self.config.config.display(), work_dir.display());
-        failure.with_help(format!("go on with: occam train {config} --work-dir {work_dir} --resume"))
+    }
+    kept.push("--resume".into());
+    kept.join(" ")
+}
+
+/// A word for a POSIX shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,+@%".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::resuming;
+
+    #[test]
+    fn a_run_goes_on_with_all_that_it_was_given() {
+        let line = |words: &[&str]| resuming(words.iter().map(ToString::to_string));
+        assert_eq!(
+            line(&[
+                "train",
+                "a b.py",
+                "--resume",
+                "x.safetensors",
+                "--seed",
+                "1",
+                "--cfg-options",
+                "k=dict(a='x')"
+            ]),
+            "train 'a b.py' --seed 1 --cfg-options 'k=dict(a='\\''x'\\'')' --resume"
+        );
+        assert_eq!(line(&["train", "c.py", "--resume", "--amp"]), "train c.py --amp --resume");
+        assert_eq!(line(&["train", "c.py", "--resume=x"]), "train c.py --resume");
     }
 }

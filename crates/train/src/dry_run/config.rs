@@ -1,10 +1,11 @@
 //! A config without its data: synthetic images, and no checkpoints of others.
 
-use occam_config::{Dict, Kind, Registry, Value};
-use occam_data::Dataset;
+use occam_config::{Dict, Error as ConfigError, Kind, Registry, Value};
+use occam_data::{Dataset, is_absent};
 
 use super::{Length, Source};
 use crate::Result;
+use crate::runner::forget_checkpoints;
 
 /// A config that can be tried anywhere, and how long its data would be.
 pub(super) struct Tried {
@@ -28,7 +29,15 @@ pub(super) fn without_data(config: &Value, registry: &Registry) -> Result<Tried>
         dict.insert("load_from", Value::new(Kind::None));
         dict.insert("resume", Value::from(false));
     }
-    forget_weights(&mut config);
+    if let Some(model) = config.as_dict_mut().and_then(|dict| dict.get_mut("model")) {
+        forget_checkpoints(model);
+        if let Some(dict) = model.as_dict_mut() {
+            dict.remove("teacher_ckpt");
+        }
+        if model.get("teacher.pretrained").and_then(Value::as_bool) == Some(true) {
+            model.set("teacher.pretrained", Value::from(false))?;
+        }
+    }
     Ok(Tried { config, train, val })
 }
 
@@ -39,11 +48,21 @@ fn side(config: &mut Value, side: &str, classes: i64, registry: &Registry) -> Re
     let (inner, times) = innermost(dataset);
     let kind = inner.type_name().unwrap_or_default();
     let (images, source) = match registry.build::<dyn Dataset>(dataset) {
-        Ok(data) => (Some(data.len()), Source::Data),
-        Err(_) => {
+        Ok(data) => {
+            let named = i64::try_from(data.classes().len()).unwrap_or(i64::MAX);
+            if named > 0 && named != classes {
+                let message =
+                    format!("the model predicts {classes} classes, but the {side} data has {named}");
+                let help = format!("set `num_classes` of the head to {named}");
+                return Err(ConfigError::new(message).at(dataset).with_help(help).into());
+            }
+            (Some(data.len()), Source::Data)
+        }
+        Err(error) if is_absent(&error) => {
             let images = usual_length(kind, side == "train").map(|n| n.saturating_mul(times));
             (images, if images.is_some() { Source::Usual } else { Source::Unknown })
         }
+        Err(error) => return Err(error.into()),
     };
     let number = |key: &str| config.get(&format!("{side}_dataloader.{key}")).and_then(Value::as_i64);
     let batch = number("batch_size").unwrap_or(1).max(1);
@@ -123,54 +142,58 @@ fn head_classes(value: &Value) -> Option<i64> {
     own.or_else(|| value.as_dict()?.values().find_map(head_classes))
 }
 
-/// Takes away everything that would load a model's weights.
-fn forget_weights(value: &mut Value) {
-    let pretrained = |v: &Value| v.get("type").is_some() && v.type_name() == Some("Pretrained");
-    match &mut value.kind {
-        Kind::List(items) | Kind::Tuple(items) => {
-            items.retain(|item| !pretrained(item));
-            items.iter_mut().for_each(forget_weights);
-        }
-        Kind::Dict(dict) => {
-            dict.retain(|_, v| !pretrained(v));
-            for key in ["teacher_ckpt", "pretrained", "student_ckpt"] {
-                match dict.get_mut(key) {
-                    Some(v) if v.as_bool().is_some() => *v = Value::from(false),
-                    Some(v) if v.as_str().is_some() => *v = Value::new(Kind::None),
-                    _ => {}
-                }
-            }
-            for (_, v) in dict.iter_mut() {
-                forget_weights(v);
-            }
-        }
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use occam_config::Loader;
+
+    fn registry() -> Registry {
+        let mut registry = Registry::new();
+        occam_data::register(&mut registry);
+        registry
+    }
+
+    #[test]
+    fn only_data_that_is_not_there_is_made_up() {
+        let tried = |dataset: &str| {
+            let text = format!("train_dataloader = dict(batch_size=4, dataset={dataset})");
+            let config = Loader::new().load_str("c.py", &text).unwrap();
+            without_data(&config, &registry()).map(|t| t.train.unwrap()).map_err(|e| e.to_string())
+        };
+        let load = "pipeline=[dict(type='LoadImageFromFile')]";
+        let absent = tried(&format!("dict(type='CustomDataset', data_root='/nowhere', {load})")).unwrap();
+        assert_eq!((absent.images, absent.source), (None, Source::Unknown));
+        for (wrong, about) in [
+            ("dict(type='CustomDatset')".to_owned(), "CustomDataset"),
+            (format!("dict(type='CustomDataset', data_rot='/nowhere', {load})"), "data_rot"),
+            (format!("dict(type='CustomDataset', data_root=5, {load})"), "data_root"),
+            ("dict(type='SyntheticDataset', length=8, num_classes=3)".to_owned(), "3"),
+        ] {
+            let error = tried(&wrong).unwrap_err();
+            assert!(error.contains(about), "{wrong}: {error}");
+        }
+    }
 
     #[test]
     fn data_and_weights_are_gone_and_lengths_are_known() {
         let text = "
 model = dict(type='ImageClassifier', pretrained='a.pth', head=dict(num_classes=7),
     backbone=dict(init_cfg=[dict(type='Kaiming'), dict(type='Pretrained', checkpoint='b.pth')]),
-    neck=dict(init_cfg=dict(type='Pretrained', checkpoint='b.pth')))
+    neck=dict(init_cfg=dict(type='Pretrained', checkpoint='b.pth')),
+    teacher=dict(cfg_path='d', pretrained=True), teacher_ckpt='t.pth')
 train_dataloader = dict(batch_size=4, dataset=dict(type='RepeatDataset', times=3, dataset=dict(
     type='CIFAR10', pipeline=[dict(type='LoadImageFromFile'), dict(type='PackClsInputs')])))
 val_dataloader = dict(batch_size=4, dataset=dict(type='CustomDataset', pipeline=[]))
 load_from = 'x.pth'
 ";
         let config = Loader::new().load_str("c.py", text).unwrap();
-        let tried = without_data(&config, &Registry::new()).unwrap();
+        let tried = without_data(&config, &registry()).unwrap();
         assert_eq!(tried.train.unwrap().images, Some(150_000));
         assert_eq!(tried.val.unwrap().images, None);
         let expected = "
-model = dict(type='ImageClassifier', pretrained=None, head=dict(num_classes=7),
-    backbone=dict(init_cfg=[dict(type='Kaiming')]), neck=dict())
+model = dict(type='ImageClassifier', head=dict(num_classes=7),
+    backbone=dict(init_cfg=[dict(type='Kaiming')]), neck=dict(),
+    teacher=dict(cfg_path='d', pretrained=False))
 train_dataloader = dict(batch_size=4, dataset=dict(type='SyntheticDataset', length=150000, size=(32, 32), channels=3,
     num_classes=7, pipeline=[dict(type='PackClsInputs')]), num_workers=0, persistent_workers=False)
 val_dataloader = dict(batch_size=4, dataset=dict(type='SyntheticDataset', length=4, size=(375, 500), channels=3,

@@ -60,6 +60,7 @@ pub(crate) struct Trial {
     /// Iterations of the whole run, by the length of the data that it was built with.
     pub(crate) max_iters: u64,
     pub(crate) max_epochs: u64,
+    pub(crate) validations: u64,
     /// Seconds to make a batch and to predict and rate it.
     pub(crate) val_seconds: Option<[f64; 2]>,
     pub(crate) metrics: Metrics,
@@ -119,7 +120,7 @@ pub fn dry_run(config: &Value, options: RunOptions<'_>) -> Result<DryRun> {
     };
     let validating = match (tried.val, trial.val_seconds) {
         (Some(length), Some([data, work])) => {
-            length.batches().map(|n| n * length.pace(data, work) * validations(config, &trial))
+            length.batches().map(|n| n * length.pace(data, work) * trial.validations as f64)
         }
         _ => Some(0.0),
     };
@@ -137,13 +138,4 @@ pub fn dry_run(config: &Value, options: RunOptions<'_>) -> Result<DryRun> {
         iterations,
         whole_seconds: training.zip(validating).map(|(a, b)| a + b),
     })
-}
-
-/// How often the whole run validates.
-fn validations(config: &Value, trial: &Trial) -> f64 {
-    let number = |key: &str| config.get(&format!("train_cfg.{key}")).and_then(Value::as_i64);
-    let by_iter = number("max_iters").is_some();
-    let (length, usual) = if by_iter { (trial.max_iters, 1000) } else { (trial.max_epochs, 1) };
-    let interval = number("val_interval").and_then(|n| u64::try_from(n).ok()).unwrap_or(usual).max(1);
-    length.div_ceil(interval) as f64
 }

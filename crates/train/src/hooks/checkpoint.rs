@@ -240,8 +240,7 @@ impl CheckpointHook {
         }
         runner.message(&format!("the best {key} so far, {score:.4}: saved as {}", path.display()));
         runner.info_mut().insert(score_key, score.to_bits().into());
-        // Relative, so that a work directory can be moved.
-        let name = path.strip_prefix(runner.work_dir()).unwrap_or(&path).display().to_string();
+        let name = runner.kept_name(&path)?;
         runner.info_mut().insert(path_key, name.into());
         Ok(())
     }

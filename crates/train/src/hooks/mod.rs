@@ -192,6 +192,13 @@ pub fn from_config(
         hooks.push((priority, hook));
         Ok(())
     };
+    let wrong = |value: &Value, message: &str| occam_config::Error::new(message).at(value);
+    if let Some(value) = default_hooks.filter(|v| v.as_dict().is_none()) {
+        return Err(wrong(value, "`default_hooks` must be a dict of hooks").into());
+    }
+    if let Some(value) = custom_hooks.filter(|v| v.as_list().is_none()) {
+        return Err(wrong(value, "`custom_hooks` must be a list of hooks").into());
+    }
     let given = default_hooks.and_then(Value::as_dict);
     for (key, name) in DEFAULTS {
         if given.is_none_or(|d| d.get(key).is_none()) {

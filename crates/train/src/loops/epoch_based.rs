@@ -52,6 +52,10 @@ impl TrainLoop for EpochBasedTrainLoop {
         Length { epoch, max_epochs, max_iters: max_epochs.saturating_mul(epoch) }
     }
 
+    fn validations(&self) -> u64 {
+        self.intervals.count(self.max_epochs)
+    }
+
     fn by_epoch(&self) -> bool {
         true
     }

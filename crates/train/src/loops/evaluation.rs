@@ -34,13 +34,23 @@ struct Config {
     fp16: bool,
 }
 
-pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn EvalLoop>, Error> {
-    let config: Config = value.parse()?;
-    if config.fp16 {
-        let error = Error::new("`fp16=True` is not supported: models are measured in single precision");
-        return Err(error.at(value.get("fp16").unwrap_or(value)).with_help("remove it"));
+impl ValLoop {
+    /// Reads the keys that all evaluation loops have: `fp16`, which must be False.
+    ///
+    /// # Errors
+    /// A key is unknown, of the wrong type, or asks for half precision.
+    pub fn from_config(value: &Value) -> Result<Self, Error> {
+        let config: Config = value.parse()?;
+        if config.fp16 {
+            let error = Error::new("`fp16=True` is not supported: models are measured in single precision");
+            return Err(error.at(value.get("fp16").unwrap_or(value)).with_help("remove it"));
+        }
+        Ok(Self)
     }
-    Ok(Box::new(ValLoop))
+}
+
+pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn EvalLoop>, Error> {
+    Ok(Box::new(ValLoop::from_config(value)?))
 }
 
 impl EvalLoop for ValLoop {

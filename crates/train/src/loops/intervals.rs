@@ -48,6 +48,11 @@ impl Intervals {
         let interval = dynamic.map_or(self.interval, |(_, n)| *n).max(1);
         done > 0 && done >= self.begin && (done.is_multiple_of(interval) || done == max)
     }
+
+    /// How many validations `max` steps have.
+    pub fn count(&self, max: u64) -> u64 {
+        (1..=max).filter(|&done| self.due(done, max)).count() as u64
+    }
 }
 
 #[cfg(test)]

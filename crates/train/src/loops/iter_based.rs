@@ -46,6 +46,10 @@ impl TrainLoop for IterBasedTrainLoop {
         Length { epoch, max_epochs: max_iters.div_ceil(epoch.max(1)), max_iters }
     }
 
+    fn validations(&self) -> u64 {
+        self.intervals.count(self.max_iters)
+    }
+
     fn by_epoch(&self) -> bool {
         false
     }

@@ -18,6 +18,9 @@ pub trait TrainLoop: Send {
     /// How long the training is, where an epoch has `epoch` iterations.
     fn length(&self, epoch: u64) -> Length;
 
+    /// How often it validates from the beginning to the end.
+    fn validations(&self) -> u64;
+
     /// Whether it counts epochs; iterations else.
     fn by_epoch(&self) -> bool;
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use occam_config::{Error as ConfigError, Kind, Value};
 use occam_data::{DataPreprocessor, Dataset, Evaluator, Loader, LoaderConfig, LoaderOptions, Sampler, Seed};
 
-use super::settings::{check, lr_factor, need, present, seed};
+use super::settings::{check, lr_factor, need, present, seed, strange_names};
 use super::{Evaluation, MakeDataset, Resume, RunOptions, Runner, Training};
 use crate::algorithm::Env;
 use crate::checkpoint::Info;
@@ -66,9 +66,16 @@ impl Runner {
     ///
     /// # Errors
     /// As [`Runner::from_config`].
-    pub fn with_datasets(config: &Value, options: RunOptions<'_>, make: &MakeDataset<'_>) -> Result<Self> {
+    pub fn with_datasets(
+        config: &Value,
+        mut options: RunOptions<'_>,
+        make: &MakeDataset<'_>,
+    ) -> Result<Self> {
         let registry = options.registry;
         check(config)?;
+        for strange in strange_names(config) {
+            options.reporter.message(&format!("warning: {strange}"));
+        }
         let seed = match options.seed {
             Some(s) => Seed(s),
             None => seed(config)?,
@@ -190,7 +197,7 @@ fn training(
 }
 
 /// Takes `pretrained` files and `Pretrained` rules out of a model's config.
-fn forget_checkpoints(value: &mut Value) {
+pub(crate) fn forget_checkpoints(value: &mut Value) {
     let is_rule = |v: &Value| v.type_name() == Some("Pretrained");
     if let Kind::List(items) | Kind::Tuple(items) = &mut value.kind {
         items.retain(|item| !is_rule(item));

@@ -7,7 +7,9 @@ mod settings;
 mod train;
 mod trial;
 
+pub(crate) use config::forget_checkpoints;
 pub(crate) use settings::seed;
+pub use settings::{NAMES, strange_names};
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::train::last_aside;
 use super::{Resume, Runner};
 use crate::checkpoint::{ACCUMULATED, Checkpoint, Draft, FORMAT, OPTIMIZER, Position};
 use crate::{Error, Result};
@@ -53,7 +54,14 @@ impl Runner {
             Resume::Auto => match self.last_checkpoint()? {
                 Some(path) => path,
                 None => {
-                    self.reporter.message("nothing to resume: starting from the beginning");
+                    let aside = last_aside(&self.work_dir).map(|dir| {
+                        format!(
+                            "; the run before was moved to {}, name its checkpoint to go on there",
+                            dir.display()
+                        )
+                    });
+                    let aside = aside.unwrap_or_default();
+                    self.reporter.message(&format!("nothing to resume: starting from the beginning{aside}"));
                     return Ok(false);
                 }
             },
@@ -157,13 +165,27 @@ impl Runner {
             info: self.info.clone(),
         };
         draft.write(path, &position)?;
-        // Relative, so that a work directory can be moved.
-        let name = path.strip_prefix(&self.work_dir).unwrap_or(path).display().to_string();
+        let name = self.kept_name(path)?;
         if contents == Contents::default() {
             occam_io::atomic_write(self.work_dir.join(LAST), |f| f.write_all(name.as_bytes()))?;
             self.saved = Some(self.iter);
         }
         Ok(())
+    }
+
+    /// How a file is called in what is kept for later: relative to the work directory where it is in there, so that the
+    /// directory can be moved, and in full elsewhere, wherever the run goes on.
+    ///
+    /// # Errors
+    /// There is no current directory.
+    pub fn kept_name(&self, path: &Path) -> Result<String> {
+        let name = match path.strip_prefix(&self.work_dir) {
+            Ok(inside) => inside.to_owned(),
+            Err(_) => {
+                std::path::absolute(path).map_err(|source| Error::Io { path: path.to_owned(), source })?
+            }
+        };
+        Ok(name.display().to_string())
     }
 
     /// Writes the weights alone.

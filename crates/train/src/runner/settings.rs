@@ -1,6 +1,6 @@
 //! What a config says about the run as a whole.
 
-use occam_config::{Error as ConfigError, Value};
+use occam_config::{Error as ConfigError, Value, suggest};
 use occam_data::Seed;
 use serde::Deserialize;
 
@@ -73,6 +73,52 @@ pub(super) fn lr_factor(config: &Value, batch_size: usize) -> Result<Option<f64>
     }
 }
 
+/// The names that a run or a recipe reads of a config. Others are a config's own variables.
+pub const NAMES: &[&str] = &[
+    "model",
+    "data_preprocessor",
+    "train_dataloader",
+    "val_dataloader",
+    "test_dataloader",
+    "val_evaluator",
+    "test_evaluator",
+    "train_cfg",
+    "val_cfg",
+    "test_cfg",
+    "optim_wrapper",
+    "param_scheduler",
+    "auto_scale_lr",
+    "default_hooks",
+    "custom_hooks",
+    "log_processor",
+    "log_level",
+    "visualizer",
+    "vis_backends",
+    "default_scope",
+    "env_cfg",
+    "launcher",
+    "randomness",
+    "load_from",
+    "resume",
+    "work_dir",
+    "recipe",
+];
+
+/// Dicts and lists whose names are nearly one that a run reads: a variable of the config's own, or a misspelling that
+/// nothing would come of.
+pub fn strange_names(config: &Value) -> Vec<ConfigError> {
+    let mut found = Vec::new();
+    for (key, place, value) in config.as_dict().into_iter().flat_map(occam_config::Dict::iter_spanned) {
+        let structure = value.as_dict().is_some() || value.as_list().is_some();
+        let Some(name) = key.as_str().filter(|name| structure && !NAMES.contains(name)) else { continue };
+        if let Some(meant) = suggest(name, NAMES.iter().copied()) {
+            let message = format!("nothing reads `{name}`; did you mean `{meant}`?");
+            found.push(ConfigError::new(message).with_span(place.cloned()).at(value));
+        }
+    }
+    found
+}
+
 /// Refuses what one process on one machine cannot do.
 ///
 /// `env_cfg`, `log_level`, `default_scope` and local `vis_backends` are accepted without effect: scalars always go to
@@ -81,6 +127,11 @@ pub(super) fn lr_factor(config: &Value, batch_size: usize) -> Result<Option<f64>
 /// # Errors
 /// The config asks for several processes, or for a service.
 pub(super) fn check(config: &Value) -> Result<()> {
+    for key in ["env_cfg", "visualizer"] {
+        if let Some(v) = present(config, key).filter(|v| v.as_dict().is_none()) {
+            return Err(ConfigError::new(format!("`{key}` must be a dict")).at(v).into());
+        }
+    }
     if let Some(v) = present(config, "launcher").filter(|v| v.as_str() != Some("none")) {
         let error = ConfigError::new("a run has one process here; `launcher` must be 'none'");
         return Err(error.at(v).into());

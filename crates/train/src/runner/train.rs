@@ -25,9 +25,13 @@ impl Runner {
             Error::Other("the config has no `train_cfg`, so there is nothing to train".into())
         })?;
         let resumed = self.start()?;
+        self.with_hooks(|hook, runner| hook.before_train(runner))?;
         fs::create_dir_all(&self.work_dir)
             .map_err(|source| Error::Io { path: self.work_dir.clone(), source })?;
-        if !resumed && let Some(dir) = set_aside(&self.work_dir)? {
+        if !resumed && holds_a_run(&self.work_dir) {
+            // A run that cannot begin leaves what an earlier one did where it is.
+            self.first_batch()?;
+            let dir = set_aside(&self.work_dir)?;
             self.reporter.message(&format!("an earlier run's files were moved to {}", dir.display()));
         }
         let text = self.config_text.clone();
@@ -40,11 +44,20 @@ impl Runner {
         if let Some(training) = &mut self.training {
             training.optim.set_count(self.iter, training.length.max_iters);
         }
-        self.with_hooks(|hook, runner| hook.before_train(runner))?;
         train_loop.run(self)?;
         self.with_hooks(|hook, runner| hook.after_train(runner))?;
         self.reporter.finished();
         Ok(self.last_metrics.clone())
+    }
+
+    /// Reads the first training batch, to see whether that is possible.
+    fn first_batch(&self) -> Result<()> {
+        if let Some(training) = &self.training
+            && let Some(batch) = training.loader.epoch(0, 0).next()
+        {
+            batch?;
+        }
+        Ok(())
     }
 
     /// Trains to the end of the current epoch.
@@ -172,8 +185,23 @@ impl Runner {
     }
 }
 
-/// Moves what an earlier run left in a work directory into a folder of its own; none where there is nothing.
-fn set_aside(work_dir: &Path) -> Result<Option<PathBuf>> {
+/// Whether an earlier run left something in a work directory.
+fn holds_a_run(work_dir: &Path) -> bool {
+    [LAST, "log.jsonl"].iter().any(|name| work_dir.join(name).exists())
+}
+
+/// The folders into which earlier runs were moved, in order.
+fn folders_aside(work_dir: &Path) -> impl Iterator<Item = PathBuf> + '_ {
+    (1..).map(|n: u32| work_dir.join(format!("before_{n}")))
+}
+
+/// The folder into which the run before this one was moved, if one was.
+pub(super) fn last_aside(work_dir: &Path) -> Option<PathBuf> {
+    folders_aside(work_dir).take_while(|dir| dir.exists()).last()
+}
+
+/// Moves what an earlier run left in a work directory into a folder of its own.
+fn set_aside(work_dir: &Path) -> Result<PathBuf> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::Io { path, source }
@@ -191,13 +219,7 @@ fn set_aside(work_dir: &Path) -> Result<Option<PathBuf>> {
         }
     }
     let last = work_dir.join(LAST);
-    if !last.exists() && !work_dir.join("log.jsonl").exists() {
-        return Ok(None);
-    }
-    let dir = (1..)
-        .map(|n: u32| work_dir.join(format!("before_{n}")))
-        .find(|d| !d.exists())
-        .unwrap_or_else(|| work_dir.join("before"));
+    let dir = folders_aside(work_dir).find(|d| !d.exists()).unwrap_or_else(|| work_dir.join("before"));
     fs::create_dir(&dir).map_err(failed(&dir))?;
     // First the file that names a checkpoint: a half-moved run must not be resumed by chance.
     if last.exists() {
@@ -207,5 +229,5 @@ fn set_aside(work_dir: &Path) -> Result<Option<PathBuf>> {
         let from = work_dir.join(&name);
         fs::rename(&from, dir.join(&name)).map_err(failed(&from))?;
     }
-    Ok(Some(dir))
+    Ok(dir)
 }

@@ -18,6 +18,7 @@ impl Runner {
         if let Some(training) = &self.training {
             trial.max_iters = training.length.max_iters;
             trial.max_epochs = training.length.max_epochs;
+            trial.validations = training.train_loop.as_ref().map_or(0, |l| l.validations());
             let mut batches = training.loader.clone().epoch(0, 0);
             for _ in 0..iterations {
                 let asked = Instant::now();

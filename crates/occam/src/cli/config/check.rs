@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use occam_config::{Error, FORMATS, Loader, Registry, Value};
-use occam_data::{Compose, DataPreprocessor, Evaluator, LoaderConfig, Sampler};
+use occam_data::{Compose, DataPreprocessor, Dataset, Evaluator, LoaderConfig, Sampler, is_absent};
 use occam_engine::Device;
 use occam_train::optim::OptimWrapper;
 use occam_train::recipe::RecipeStep;
+use occam_train::runner::strange_names;
 use occam_train::schedules::ParamScheduler;
 use occam_train::{AlgorithmConfig, Env, hooks, loops};
 use occam_zoo::Architecture;
@@ -90,6 +91,8 @@ struct Report {
     /// By path, the name of each component that a run would use, and the kinds of component that it may be.
     components: IndexMap<String, (String, Vec<&'static str>)>,
     problems: Vec<Error>,
+    /// What is likely not meant.
+    warnings: Vec<Error>,
 }
 
 fn report(file: &Path, loader: &Loader, registry: &Registry) -> Report {
@@ -106,15 +109,18 @@ fn report(file: &Path, loader: &Loader, registry: &Registry) -> Report {
 impl Report {
     fn text(&self, file: &Path) -> String {
         let file = file.display();
-        if self.problems.is_empty() {
-            return format!("{file}: right, {} components", self.components.len());
-        }
-        let mut text = format!("{file}: wrong");
+        let mut text = match self.problems.is_empty() {
+            true => format!("{file}: right, {} components", self.components.len()),
+            false => format!("{file}: wrong"),
+        };
         for problem in &self.problems {
             text.push_str(&format!("\n  {}", indented(&problem.to_string())));
             for line in problem.context().iter().map(String::as_str).chain(problem.help()) {
                 text.push_str(&format!("\n    {}", indented(line)));
             }
+        }
+        for warning in &self.warnings {
+            text.push_str(&format!("\n  warning: {}", indented(&warning.to_string())));
         }
         text
     }
@@ -137,6 +143,7 @@ impl Report {
             "right": self.problems.is_empty(),
             "components": components.collect::<Vec<_>>(),
             "problems": problems.collect::<Vec<_>>(),
+            "warnings": self.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     }
 }
@@ -162,6 +169,7 @@ impl Check<'_> {
     /// Checks what a run or a recipe reads of a config. Files that hold a part of a config only are right if that is.
     fn config(&mut self, config: &Value) {
         let registry = self.env.registry;
+        self.report.warnings = strange_names(config);
         self.model(config, "model");
         self.part(config, "data_preprocessor", |value| {
             // Without a type it is that of the model's task.
@@ -269,7 +277,7 @@ impl Check<'_> {
         });
     }
 
-    /// A dataloader's keys, sampler and transforms; the data set itself is looked up only, for it would read its files.
+    /// A dataloader's keys, sampler and data set.
     fn dataloader(&mut self, config: &Value, path: &str) {
         let registry = self.env.registry;
         let Some(value) = config.get(path).filter(|value| !value.is_none()) else {
@@ -280,17 +288,32 @@ impl Check<'_> {
         }
         let sampler = format!("{path}.sampler");
         self.part(config, &sampler, |v| Ok(registry.build::<dyn Sampler>(v).map(drop)?));
-        let mut path = format!("{path}.dataset");
-        if let Some(dataset) = config.get(&path) {
+        if let Some(dataset) = value.get("dataset") {
+            let path = format!("{path}.dataset");
             self.note(dataset, &path, true);
+            self.dataset(dataset);
         }
-        while let Some(dataset) = config.get(&path) {
-            if let Some(pipeline) = dataset.get("pipeline")
-                && let Err(error) = Compose::from_config(pipeline, registry)
-            {
-                self.problem(occam_train::Error::from(error).into());
-            }
-            path.push_str(".dataset");
+    }
+
+    /// A data set, those inside it, and their transforms. That its files are not here is no problem.
+    fn dataset(&mut self, dataset: &Value) {
+        let registry = self.env.registry;
+        if dataset.get("type").is_none() {
+            return;
+        }
+        if let Err(error) = registry.build::<dyn Dataset>(dataset)
+            && !is_absent(&error)
+        {
+            self.problem(error);
+        }
+        if let Some(pipeline) = dataset.get("pipeline")
+            && let Err(error) = Compose::from_config(pipeline, registry)
+        {
+            self.problem(occam_train::Error::from(error).into());
+        }
+        let several = dataset.get("datasets").and_then(Value::as_list).unwrap_or_default();
+        for inner in dataset.get("dataset").into_iter().chain(several) {
+            self.dataset(inner);
         }
     }
 }
