@@ -20,6 +20,16 @@ import sys
 import time
 
 
+def message(output):
+    """What a command with `--json` says is wrong, with its place and advice; empty where it says nothing."""
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    errors = [line for line in lines if line.get("event") == "error"]
+    if not errors:
+        return ""
+    parts = [errors[-1].get(key) for key in ("location", "message", "help")]
+    return "\n".join(str(part) for part in parts if part)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
@@ -44,7 +54,7 @@ def main():
         started = time.monotonic()
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=args.timeout)
-            code, text = done.returncode, done.stderr
+            code, text = done.returncode, message(done.stdout)
         except subprocess.TimeoutExpired:
             code, text = -1, "ran into the time limit"
         seconds = time.monotonic() - started

@@ -1,5 +1,6 @@
 //! The preprocessor of classifiers.
 
+use occam_config::{Error as ConfigError, Registry, Value};
 use occam_graph::Array;
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
@@ -59,6 +60,19 @@ impl Default for ClsDataPreprocessor {
 }
 
 const NAME: &str = "ClsDataPreprocessor";
+
+pub(super) fn build(
+    value: &Value,
+    registry: &Registry,
+) -> std::result::Result<Box<dyn DataPreprocessor>, ConfigError> {
+    let mut preprocessor: ClsDataPreprocessor = value.parse()?;
+    if let Some(augments) = value.get("batch_augments").filter(|augments| !augments.is_none()) {
+        let augments = RandomBatchAugment::from_config(augments, registry).map_err(|e| e.at(augments))?;
+        preprocessor = preprocessor.with_batch_augments(augments);
+    }
+    preprocessor.check()?;
+    Ok(Box::new(preprocessor))
+}
 
 /// Value of each 8-bit sample after normalization. Images have so few values that looking them up is both exact and
 /// quicker than dividing.

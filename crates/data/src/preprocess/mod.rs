@@ -2,6 +2,7 @@
 
 mod batch_augments;
 mod cls;
+mod img;
 
 use occam_config::{Build, Registry};
 use rand_chacha::ChaCha8Rng;
@@ -40,16 +41,8 @@ pub trait DataPreprocessor: Send + Sync {
 }
 
 pub(crate) fn register(registry: &mut Registry) {
-    let table: [(&str, Build<dyn DataPreprocessor>); 1] = [("ClsDataPreprocessor", |value, registry| {
-        let mut preprocessor: ClsDataPreprocessor = value.parse()?;
-        if let Some(augments) = value.get("batch_augments").filter(|augments| !augments.is_none()) {
-            preprocessor = preprocessor.with_batch_augments(
-                RandomBatchAugment::from_config(augments, registry).map_err(|e| e.at(augments))?,
-            );
-        }
-        preprocessor.check()?;
-        Ok(Box::new(preprocessor))
-    })];
+    let table: [(&str, Build<dyn DataPreprocessor>); 2] =
+        [("ClsDataPreprocessor", cls::build), ("ImgDataPreprocessor", img::build)];
     registry.register_all("data preprocessor", &table);
     batch_augments::register(registry);
 }

@@ -171,13 +171,15 @@ impl Check<'_> {
         let registry = self.env.registry;
         self.report.warnings = strange_names(config);
         self.model(config, "model");
-        self.part(config, "data_preprocessor", |value| {
-            // Without a type it is that of the model's task.
-            match value.get("type") {
-                Some(_) => Ok(registry.build::<dyn DataPreprocessor>(value).map(drop)?),
-                None => Ok(()),
-            }
-        });
+        for path in ["data_preprocessor", "model.data_preprocessor"] {
+            self.part(config, path, |value| {
+                // Without a type it is that of the model's task.
+                match value.get("type") {
+                    Some(_) => Ok(registry.build::<dyn DataPreprocessor>(value).map(drop)?),
+                    None => Ok(()),
+                }
+            });
+        }
         for side in ["train", "val", "test"] {
             self.dataloader(config, &format!("{side}_dataloader"));
         }
