@@ -63,15 +63,18 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
-    /// 3x3 kernels of many channels: Winograd's filtering up to a padding of 2, gathered products beyond it.
+    /// 3x3 kernels of many channels: Winograd's filtering up to a padding of 2 where there are 128 tiles, gathered products
+    /// elsewhere.
     #[test]
     fn winograd(
-        n in 1usize..4, c in 12usize..40, o in 12usize..40, h in 2usize..15, w in 2usize..15,
+        more in 0usize..3, many in any::<bool>(), c in 12usize..40, o in 12usize..40, h in 2usize..15, w in 2usize..15,
         pads in prop::array::uniform4(0usize..4), seed in any::<u64>(),
     ) {
         prop_assume!(h + pads[0] + pads[1] >= 3 && w + pads[2] + pads[3] >= 3);
         let padding = [(pads[0], pads[1]), (pads[2], pads[3])];
         let geometry = Geometry { stride: [1; 2], padding, dilation: [1; 2], groups: 1 };
+        let tiles = (h + pads[0] + pads[1] - 2).div_ceil(2) * (w + pads[2] + pads[3] - 2).div_ceil(2);
+        let n = if many { 128usize.div_ceil(tiles) + more } else { 1 + more };
         check(&Dims { n, c, h, w, o, kh: 3, kw: 3, geometry, weight_row: None }, seed)?;
     }
 }
@@ -80,7 +83,7 @@ proptest! {
 #[test]
 fn large() {
     let geometry = Geometry { stride: [1; 2], padding: [(1, 1), (0, 2)], dilation: [1; 2], groups: 1 };
-    check(&Dims { n: 9, c: 391, h: 4, w: 5, o: 349, kh: 3, kw: 3, geometry, weight_row: None }, 7).unwrap();
+    check(&Dims { n: 22, c: 391, h: 4, w: 5, o: 349, kh: 3, kw: 3, geometry, weight_row: None }, 7).unwrap();
 }
 
 #[test]

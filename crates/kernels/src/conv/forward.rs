@@ -289,7 +289,7 @@ pub fn forward(x: &[f32], w: &[f32], d: &Dims, epilogue: &Epilogue<'_>) -> Vec<f
     if depthwise::fits(d) {
         return depthwise::forward(x, w, d, epilogue);
     }
-    if winograd::fits(d) {
+    if winograd::pays(d) {
         return winograd::USUAL.forward(x, w, d, epilogue);
     }
     let taps = d.kh * d.kw;

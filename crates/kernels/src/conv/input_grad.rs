@@ -26,7 +26,7 @@ fn reach(d: &Dims, axis: usize, remainder: usize) -> Vec<(usize, isize)> {
 pub fn input_grad(w: &[f32], dy: &[f32], d: &Dims) -> Vec<f32> {
     assert_eq!(d.check(), Ok(()), "{d:?}");
     assert!(dy.len() >= d.output_len() && d.has_weights(w), "sizes do not fit the slices");
-    if winograd::fits(d) {
+    if winograd::pays(d) {
         return winograd::USUAL.input_grad(w, dy, d);
     }
     let (oh, ow) = d.output();

@@ -56,6 +56,16 @@ pub(super) fn fits(d: &Dims) -> bool {
         && g.padding.iter().all(|p| p.0 <= 2 && p.1 <= 2)
 }
 
+/// Tiles from which on outputs and input gradients are quicker by this form: with fewer, transforming the kernels takes
+/// longer than the products it saves.
+const MANY: usize = 128;
+
+/// Whether a convolution [fits] and has tiles enough to pay for the kernels' transform.
+pub(super) fn pays(d: &Dims) -> bool {
+    let (oh, ow) = d.output();
+    fits(d) && d.n * oh.div_ceil(2) * ow.div_ceil(2) >= MANY
+}
+
 /// Tiles of `x`: planes `[h, w]`, `padding` zeros before.
 fn tiles<'a>(x: &'a [f32], planes: [usize; 3], padding: [usize; 2]) -> Source<'a> {
     let offset = |i: usize, axis: usize| i as isize - padding[axis] as isize;
