@@ -164,10 +164,10 @@ mod tests {
         let absent = tried(&format!("dict(type='CustomDataset', data_root='/nowhere', {load})")).unwrap();
         assert_eq!((absent.images, absent.source), (None, Source::Unknown));
         for (wrong, about) in [
-            ("dict(type='CustomDatset')".to_owned(), "CustomDataset"),
+            ("dict(type='CustomDatset')".to_owned(), "unknown dataset \"CustomDatset\""),
             (format!("dict(type='CustomDataset', data_rot='/nowhere', {load})"), "data_rot"),
-            (format!("dict(type='CustomDataset', data_root=5, {load})"), "data_root"),
-            ("dict(type='SyntheticDataset', length=8, num_classes=3)".to_owned(), "3"),
+            (format!("dict(type='CustomDataset', data_root=5, {load})"), "expected path string"),
+            ("dict(type='SyntheticDataset', length=8, num_classes=3)".to_owned(), "the train data has 3"),
         ] {
             let error = tried(&wrong).unwrap_err();
             assert!(error.contains(about), "{wrong}: {error}");
@@ -183,7 +183,7 @@ model = dict(type='ImageClassifier', pretrained='a.pth', head=dict(num_classes=7
     teacher=dict(cfg_path='d', pretrained=True), teacher_ckpt='t.pth')
 train_dataloader = dict(batch_size=4, dataset=dict(type='RepeatDataset', times=3, dataset=dict(
     type='CIFAR10', pipeline=[dict(type='LoadImageFromFile'), dict(type='PackClsInputs')])))
-val_dataloader = dict(batch_size=4, dataset=dict(type='CustomDataset', pipeline=[]))
+val_dataloader = dict(batch_size=4, dataset=dict(type='CustomDataset', data_root='/nowhere', pipeline=[]))
 load_from = 'x.pth'
 ";
         let config = Loader::new().load_str("c.py", text).unwrap();
