@@ -64,8 +64,9 @@ mod tests {
         let pixels = (0..36).map(|i| i * 7).collect();
         let sample = Sample::new(Image::new(3, 4, 3, pixels).unwrap(), 1, 0);
         let same = "mean=[1., 2., 3.], std=[4., 5., 6.], pad_size_divisor=2, pad_value=9";
-        let batch =
-            |text: &str| built(text).unwrap().process(&[sample.clone()], Collate::Pseudo, None).unwrap();
+        let batch = |text: &str| {
+            built(text).unwrap().process(std::slice::from_ref(&sample), Collate::Pseudo, None).unwrap()
+        };
         let wanted = batch(&format!("type='ClsDataPreprocessor', to_rgb=True, {same}"));
         assert_eq!(wanted.inputs.shape(), [1, 3, 4, 4]);
         for direction in ["bgr_to_rgb", "rgb_to_bgr"] {
