@@ -54,6 +54,9 @@ pub enum Error {
     /// An optimizer or a schedule was given something it cannot use.
     #[error("{0}")]
     Optim(String),
+    /// An operator that the interpreter evaluates refuses its operands.
+    #[error(transparent)]
+    Interp(#[from] occam_interp::Error),
     /// The graph is at fault.
     #[error(transparent)]
     Graph(#[from] occam_graph::Error),

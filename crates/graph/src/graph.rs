@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use indexmap::IndexMap;
 
-use crate::{Error, Fact, Op, Result};
+use crate::{Array, Content, Error, Fact, Inferred, Known, Op, Result};
 
 /// A node of one graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,6 +46,8 @@ pub enum Source {
     Param(Role),
     /// An output slot of a node.
     Node(NodeId, usize),
+    /// The graph itself: a constant, whose elements are the value's content.
+    Const,
 }
 
 /// A value: what flows along an edge.
@@ -59,6 +61,8 @@ pub struct Value {
     pub source: Source,
     /// Whether it is a parameter that never learns, whatever is trained around it: `requires_grad=False`.
     pub frozen: bool,
+    /// Its elements, as far as they are known before running.
+    pub content: Option<Content>,
 }
 
 impl Value {
@@ -66,6 +70,14 @@ impl Value {
     pub fn role(&self) -> Option<Role> {
         match self.source {
             Source::Param(role) => Some(role),
+            _ => None,
+        }
+    }
+
+    /// The elements, where it is a constant.
+    pub fn constant(&self) -> Option<&Array> {
+        match self.source {
+            Source::Const => self.content.as_ref()?.array(),
             _ => None,
         }
     }
@@ -190,6 +202,17 @@ impl Graph {
         values.iter().map(|&v| Ok(&self.value(v)?.fact)).collect()
     }
 
+    /// What is known of `values`.
+    ///
+    /// # Errors
+    /// A value does not exist.
+    pub fn known(&self, values: &[ValueId]) -> Result<Vec<Known<'_>>> {
+        values
+            .iter()
+            .map(|&v| self.value(v).map(|v| Known { fact: &v.fact, content: v.content.as_ref() }))
+            .collect()
+    }
+
     /// Nodes that read `value`, with the input's index, in order of creation.
     pub fn readers(&self, value: ValueId) -> Vec<(NodeId, usize)> {
         self.nodes()
@@ -253,7 +276,7 @@ impl Graph {
             return Err(Error::Graph(format!("there is a value `{name}` already")));
         }
         self.names.insert(name.clone(), id);
-        self.values.push(Some(Value { name, fact, source, frozen: false }));
+        self.values.push(Some(Value { name, fact, source, frozen: false, content: None }));
         Ok(id)
     }
 
@@ -275,6 +298,25 @@ impl Graph {
         self.add_value(name.into(), fact, Source::Param(role))
     }
 
+    /// Makes a constant a parameter of the same name, and gives its elements to the caller, for the weights.
+    ///
+    /// # Errors
+    /// It is no constant.
+    pub fn promote(&mut self, id: ValueId, role: Role) -> Result<Array> {
+        match self.values.get_mut(id.index()).and_then(Option::as_mut) {
+            Some(Value { source, content: content @ Some(Content::Array(_)), .. })
+                if *source == Source::Const =>
+            {
+                *source = Source::Param(role);
+                match content.take() {
+                    Some(Content::Array(array)) => Ok(array),
+                    _ => Err(Error::Graph(format!("value #{} has no elements", id.0))),
+                }
+            }
+            _ => Err(Error::Graph(format!("value #{} is no constant", id.0))),
+        }
+    }
+
     /// Makes a parameter one that never learns.
     ///
     /// # Errors
@@ -289,19 +331,67 @@ impl Graph {
         }
     }
 
+    /// Adds a constant.
+    ///
+    /// # Errors
+    /// A value of that name exists.
+    pub fn add_const(&mut self, name: &str, array: Array) -> Result<ValueId> {
+        let fact = Fact::new(array.dtype(), array.shape().iter().copied());
+        let id = self.add_value(name.into(), fact, Source::Const)?;
+        if let Some(Some(value)) = self.values.get_mut(id.index()) {
+            value.content = Some(Content::Array(array));
+        }
+        Ok(id)
+    }
+
     /// Adds a node, whose outputs take its name (`name`, `name:1`, ..).
     ///
     /// # Errors
     /// The operator refuses the inputs, or the name is taken.
     pub fn add_node(&mut self, name: &str, op: Op, inputs: &[ValueId]) -> Result<Vec<ValueId>> {
-        let facts = infer(name, &op, &self.facts(inputs)?)?;
+        self.push_node(name, op, inputs, |slot| {
+            if slot == 0 { name.to_owned() } else { format!("{name}:{slot}") }
+        })
+    }
+
+    /// Adds a node whose outputs have names of their own.
+    ///
+    /// # Errors
+    /// The operator refuses the inputs, has another number of outputs, or a name is taken.
+    pub fn add_node_named(
+        &mut self,
+        name: &str,
+        op: Op,
+        inputs: &[ValueId],
+        outputs: &[&str],
+    ) -> Result<Vec<ValueId>> {
+        let added =
+            self.push_node(name, op, inputs, |slot| outputs.get(slot).copied().unwrap_or_default().to_owned())?;
+        if added.len() != outputs.len() {
+            let message = format!("node `{name}` has {} outputs, {} named", added.len(), outputs.len());
+            return Err(Error::Graph(message));
+        }
+        Ok(added)
+    }
+
+    fn push_node(
+        &mut self,
+        name: &str,
+        op: Op,
+        inputs: &[ValueId],
+        output: impl Fn(usize) -> String,
+    ) -> Result<Vec<ValueId>> {
+        let inferred = infer(name, &op, &self.known(inputs)?)?;
         let id = NodeId(
             u32::try_from(self.nodes.len()).map_err(|_| Error::Graph("there are too many nodes".into()))?,
         );
-        let mut outputs = Vec::with_capacity(facts.len());
-        for (slot, fact) in facts.into_iter().enumerate() {
-            let name = if slot == 0 { name.to_owned() } else { format!("{name}:{slot}") };
-            outputs.push(self.add_value(name, fact, Source::Node(id, slot))?);
+        let mut outputs = Vec::with_capacity(inferred.len());
+        for (slot, Inferred { fact, content }) in inferred.into_iter().enumerate() {
+            let v = self.add_value(output(slot), fact, Source::Node(id, slot))?;
+            if let Some(Some(value)) = self.values.get_mut(v.index()) {
+                value.content = content;
+            }
+            outputs.push(v);
         }
         let node = Node { name: name.into(), op, inputs: inputs.to_vec(), outputs: outputs.clone() };
         self.nodes.push(Some(node));
@@ -328,10 +418,10 @@ impl Graph {
     pub fn infer(&mut self) -> Result<()> {
         for id in self.order()? {
             let node = self.node(id)?;
-            let facts = infer(&node.name, &node.op, &self.facts(&node.inputs)?)?;
-            for (v, fact) in node.outputs.clone().into_iter().zip(facts) {
+            let inferred = infer(&node.name, &node.op, &self.known(&node.inputs)?)?;
+            for (v, inferred) in node.outputs.clone().into_iter().zip(inferred) {
                 if let Some(Some(value)) = self.values.get_mut(v.index()) {
-                    value.fact = fact;
+                    (value.fact, value.content) = (inferred.fact, inferred.content);
                 }
             }
         }
@@ -344,19 +434,19 @@ impl Graph {
     /// The value does not exist, or a node computes it.
     pub fn set_fact(&mut self, id: ValueId, fact: Fact) -> Result<()> {
         match self.values.get_mut(id.index()).and_then(Option::as_mut) {
-            Some(v) if !matches!(v.source, Source::Node(..)) => {
+            Some(v) if !matches!(v.source, Source::Node(..) | Source::Const) => {
                 v.fact = fact;
                 Ok(())
             }
-            Some(v) => Err(Error::Graph(format!("the fact of `{}` follows from its node", v.name))),
+            Some(v) => Err(Error::Graph(format!("the fact of `{}` follows from its node or elements", v.name))),
             None => Err(Error::Graph(format!("there is no value #{}", id.0))),
         }
     }
 }
 
-/// Facts of a node's outputs; errors name the node.
-pub(crate) fn infer(name: &str, op: &Op, inputs: &[&Fact]) -> Result<Vec<Fact>> {
-    op.family().infer(inputs).map_err(|e| Error::Node {
+/// What a node's outputs are; errors name the node.
+pub(crate) fn infer(name: &str, op: &Op, inputs: &[Known<'_>]) -> Result<Vec<Inferred>> {
+    op.family().infer_known(name, inputs).map_err(|e| Error::Node {
         node: name.into(),
         op: op.family().name(),
         message: match e {

@@ -197,7 +197,7 @@ impl Graph {
         for v in node.outputs.iter().chain(&node.inputs) {
             let dead = match self.value(*v).map(|v| v.source) {
                 Ok(Source::Node(from, _)) => from == id,
-                Ok(Source::Param(_)) => self.readers(*v).is_empty(),
+                Ok(Source::Param(_) | Source::Const) => self.readers(*v).is_empty(),
                 _ => false,
             };
             if dead && let Some(value) = self.values.get_mut(v.index()).and_then(Option::take) {

@@ -36,6 +36,7 @@ impl Graph {
                 Source::Node(node, slot) => self.node(node).is_ok_and(|n| n.outputs.get(slot) == Some(&id)),
                 Source::Input => self.inputs.contains(&id),
                 Source::Param(_) => true,
+                Source::Const => value.constant().is_some(),
             };
             if !listed {
                 return broken(format!("the source of value `{}` does not name it", value.name));
@@ -55,9 +56,9 @@ impl Graph {
         }
         for id in self.order()? {
             let node = self.node(id)?;
-            let facts = crate::graph::infer(&node.name, &node.op, &self.facts(&node.inputs)?)?;
+            let inferred = crate::graph::infer(&node.name, &node.op, &self.known(&node.inputs)?)?;
             let found = self.facts(&node.outputs)?;
-            if facts.len() != found.len() || facts.iter().zip(&found).any(|(a, b)| a != *b) {
+            if inferred.len() != found.len() || inferred.iter().zip(&found).any(|(a, b)| a.fact != **b) {
                 return broken(format!("facts of node `{}` are not what it infers", node.name));
             }
         }

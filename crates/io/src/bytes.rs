@@ -10,6 +10,9 @@ pub(crate) fn le_bytes(array: &Array) -> Cow<'_, [u8]> {
     if cfg!(target_endian = "big") {
         return array.to_le_bytes().into();
     }
+    if let Some(bytes) = array.raw_bytes() {
+        return bytes.into();
+    }
     let bytes = match array.data() {
         Data::F32(v) => bytemuck::cast_slice(v),
         Data::F64(v) => bytemuck::cast_slice(v),
@@ -17,8 +20,12 @@ pub(crate) fn le_bytes(array: &Array) -> Cow<'_, [u8]> {
         Data::BF16(v) => bytemuck::cast_slice(v),
         Data::I8(v) => bytemuck::cast_slice(v),
         Data::U8(v) => v,
+        Data::I16(v) => bytemuck::cast_slice(v),
+        Data::U16(v) => bytemuck::cast_slice(v),
         Data::I32(v) => bytemuck::cast_slice(v),
+        Data::U32(v) => bytemuck::cast_slice(v),
         Data::I64(v) => bytemuck::cast_slice(v),
+        Data::U64(v) => bytemuck::cast_slice(v),
         Data::Bool(v) => bytemuck::cast_slice(v),
     };
     bytes.into()
@@ -59,7 +66,11 @@ mod tests {
             Data::BF16(vec![bf16::ONE, bf16::MIN]),
             Data::I8(vec![-1, 7]),
             Data::U8(vec![0, 255]),
+            Data::I16(vec![i16::MIN, 258]),
+            Data::U16(vec![u16::MAX, 258]),
             Data::I32(vec![i32::MIN, 258]),
+            Data::U32(vec![u32::MAX, 258]),
+            Data::U64(vec![u64::MAX, 258]),
             Data::I64(vec![i64::MIN, 258]),
             Data::Bool(vec![true, false]),
         ];

@@ -19,12 +19,16 @@ fn elements(kind: usize, bits: &[u64]) -> Data {
         5 => Data::U8(bits.iter().map(|&b| b as u8).collect()),
         6 => Data::I32(bits.iter().map(|&b| b as i32).collect()),
         7 => Data::I64(bits.iter().map(|&b| b as i64).collect()),
+        8 => Data::I16(bits.iter().map(|&b| b as i16).collect()),
+        9 => Data::U16(bits.iter().map(|&b| b as u16).collect()),
+        10 => Data::U32(bits.iter().map(|&b| b as u32).collect()),
+        11 => Data::U64(bits.to_vec()),
         _ => Data::Bool(bits.iter().map(|&b| b & 1 == 1).collect()),
     }
 }
 
 fn array() -> impl Strategy<Value = Array> {
-    (0..9usize, 0..4usize, 0..4usize, any::<bool>()).prop_flat_map(|(kind, a, b, scalar)| {
+    (0..13usize, 0..4usize, 0..4usize, any::<bool>()).prop_flat_map(|(kind, a, b, scalar)| {
         let shape = if scalar { vec![] } else { vec![a, b] };
         let n: usize = shape.iter().product();
         prop::collection::vec(any::<u64>(), n)

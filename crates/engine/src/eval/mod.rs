@@ -16,6 +16,7 @@ mod global_avg_pool;
 mod layer_norm;
 mod linear;
 mod mat_mul;
+mod onnx;
 mod pool;
 mod scale;
 mod slice;
@@ -65,6 +66,7 @@ pub(crate) fn run(op: &Op, context: &mut Context<'_>, inputs: Vec<Tensor>) -> Re
         Op::LayerNorm(op) => layer_norm::eval(op, &inputs),
         Op::Linear(op) => linear::eval(op, &inputs),
         Op::MatMul(op) => mat_mul::eval(op, &inputs),
+        Op::Onnx(op) => return onnx::eval(op, &inputs),
         Op::Pool(op) => pool::eval(op, &inputs),
         Op::Scale(op) => scale::eval(op, &inputs),
         Op::Slice(op) => slice::eval(op, &inputs),

@@ -2,7 +2,7 @@
 
 use super::{
     Activation, AdaptivePad, BatchNorm, Binary, ChannelShuffle, Concat, Conv, DropUnit, Dropout, ExpandBatch,
-    Flatten, GemPool, GlobalAvgPool, LayerNorm, Linear, MatMul, Pool, PoolKind, Scale, Slice, Softmax,
+    Flatten, GemPool, GlobalAvgPool, LayerNorm, Linear, MatMul, Onnx, Pool, PoolKind, Scale, Slice, Softmax,
     Transpose, Unflatten,
 };
 use crate::{Builder, Dim, Error, Fact, Graph, Op, Result, Role, ValueId};
@@ -108,6 +108,7 @@ pub fn of_family(name: &str) -> Option<Result<Graph>> {
             Fact::f32([2usize, 3, 4]),
             vec![("other", vec![2, 5, 4], Role::Weight)],
         ),
+        "Onnx" => (Onnx::new("Abs", 17, 1).into(), image, vec![]),
         "Pool" => (
             Pool { kind: PoolKind::Max, kernel: [3, 3], stride: [2, 2], padding: [1, 1], ceil_mode: false }
                 .into(),

@@ -49,7 +49,8 @@ pub use softmax::Softmax;
 pub use transpose::Transpose;
 pub use unflatten::Unflatten;
 
-use crate::{AxisMap, Bindings, Cost, Error, Fact, Result};
+pub use crate::onnx::Onnx;
+use crate::{AxisMap, Bindings, Cost, Error, Fact, Inferred, Known, Result};
 
 /// What every operator family answers.
 pub trait OpFamily {
@@ -67,8 +68,24 @@ pub trait OpFamily {
     /// The inputs do not fit; the message names the input.
     fn infer(&self, inputs: &[&Fact]) -> Result<Vec<Fact>>;
 
+    /// What its outputs are, where elements of operands may be known; `node` names sizes that only running tells.
+    ///
+    /// # Errors
+    /// As [`OpFamily::infer`].
+    fn infer_known(&self, node: &str, inputs: &[Known<'_>]) -> Result<Vec<Inferred>> {
+        let _ = node;
+        let facts: Vec<&Fact> = inputs.iter().map(|k| k.fact).collect();
+        Ok(self.infer(&facts)?.into_iter().map(Into::into).collect())
+    }
+
     /// How axes of inputs and outputs correspond; called with facts that [`OpFamily::infer`] accepted.
     fn axes(&self, inputs: &[&Fact], outputs: &[&Fact]) -> AxisMap;
+
+    /// [`OpFamily::axes`] where elements of operands may be known.
+    fn axes_known(&self, inputs: &[Known<'_>], outputs: &[&Fact]) -> AxisMap {
+        let facts: Vec<&Fact> = inputs.iter().map(|k| k.fact).collect();
+        self.axes(&facts, outputs)
+    }
 
     /// What one run costs.
     ///
@@ -133,6 +150,7 @@ families!(
     LayerNorm,
     Linear,
     MatMul,
+    Onnx,
     Pool,
     Scale,
     Slice,

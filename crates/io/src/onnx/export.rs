@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use indexmap::IndexMap;
+use occam_graph::onnx::Subgraph;
 use occam_graph::{Array, Fact, Graph, Node, Op, Patch, Value, ValueId, Weights};
 
 use super::facts::Facts;
@@ -55,6 +56,16 @@ impl Default for ExportOptions {
 pub fn export(graph: &Graph, weights: &Weights, options: &ExportOptions) -> Result<ModelProto> {
     let ir_version = ir_version(options.opset)?;
     let graph = for_inference(graph)?;
+    export_with(&graph, weights, options, ir_version)
+}
+
+/// The model of a graph without what only training needs.
+pub(super) fn export_with(
+    graph: &Graph,
+    weights: &Weights,
+    options: &ExportOptions,
+    ir_version: i64,
+) -> Result<ModelProto> {
     if options.name.is_empty() {
         return Err(Error::Option { option: "name", message: "it must not be empty".into() });
     }
@@ -68,7 +79,7 @@ pub fn export(graph: &Graph, weights: &Weights, options: &ExportOptions) -> Resu
         producer_name: Some("occam".into()),
         producer_version: Some(env!("CARGO_PKG_VERSION").into()),
         doc_string: (!options.doc.is_empty()).then(|| options.doc.clone()),
-        graph: Some(export_graph(&graph, weights, options)?),
+        graph: Some(export_graph(graph, weights, options)?),
         opset_import: vec![opset],
         metadata_props: metadata.collect(),
         ..Default::default()
@@ -113,11 +124,42 @@ fn ir_version(opset: i64) -> Result<i64> {
 }
 
 fn export_graph(graph: &Graph, weights: &Weights, options: &ExportOptions) -> Result<GraphProto> {
-    let facts = Facts::new(&options.batch_name)?;
     let mut target = Target { opset: options.opset, ..Target::default() };
-    let plan = Plan::new(graph, &mut target.values)?;
+    let facts = Facts::new(&options.batch_name)?;
+    write_graph(graph, weights, &[], &facts, &options.name, &mut target)
+}
+
+/// The form of a graph inside a node, which reads the values called `captured` of the graph around it.
+pub(super) fn subgraph(
+    body: &Subgraph,
+    captured: &[String],
+    name: &str,
+    target: &mut Target,
+) -> Result<GraphProto> {
+    // Names are those of one space with the graph around it; nodes and initializers are its own.
+    let mut inner = Target {
+        opset: target.opset,
+        values: std::mem::take(&mut target.values),
+        node_names: std::mem::take(&mut target.node_names),
+        ..Target::default()
+    };
+    let graph = write_graph(&body.graph, &Weights::new(), captured, &Facts::new("N")?, name, &mut inner);
+    target.values = inner.values;
+    target.node_names = inner.node_names;
+    graph
+}
+
+fn write_graph(
+    graph: &Graph,
+    weights: &Weights,
+    captured: &[String],
+    facts: &Facts<'_>,
+    name: &str,
+    target: &mut Target,
+) -> Result<GraphProto> {
+    let plan = Plan::new(graph, captured, &mut target.values)?;
     for &id in &plan.params {
-        target.initializers.push(initializer(graph.value(id)?, weights)?);
+        target.initializers.push(initializer(graph.value(id)?, plan.name(id)?, weights)?);
     }
     for (_, node) in graph.nodes() {
         target.node_names.take(&node.name);
@@ -126,7 +168,7 @@ fn export_graph(graph: &Graph, weights: &Weights, options: &ExportOptions) -> Re
     let is_output = |name: &str| graph.outputs().iter().any(|(n, _)| n == name);
     for id in graph.order()? {
         let node = graph.node(id)?;
-        form(&node.op).write(&mut site(graph, &plan, node, &mut target)?)?;
+        form(&node.op).write(&mut site(graph, &plan, node, target)?)?;
         for &v in &node.outputs {
             let name = plan.name(v)?;
             if !is_output(name) {
@@ -139,14 +181,15 @@ fn export_graph(graph: &Graph, weights: &Weights, options: &ExportOptions) -> Re
         target.push(&name, "Identity", &[plan.name(*id)?], &[output], []);
     }
     let info = |name: &str, id: ValueId| facts.value_info(name, &graph.value(id)?.fact);
-    let inputs = graph.inputs().iter().map(|&id| info(plan.name(id)?, id));
+    let own = graph.inputs().len().saturating_sub(captured.len());
+    let inputs = graph.inputs().iter().take(own).map(|&id| info(plan.name(id)?, id));
     let outputs = graph.outputs().iter().map(|(name, id)| info(name, *id));
     Ok(GraphProto {
-        name: Some(options.name.clone()),
+        name: Some(name.into()),
         input: inputs.collect::<Result<_>>()?,
         output: outputs.collect::<Result<_>>()?,
-        node: target.nodes,
-        initializer: target.initializers,
+        node: std::mem::take(&mut target.nodes),
+        initializer: std::mem::take(&mut target.initializers),
         value_info,
         ..Default::default()
     })
@@ -162,20 +205,23 @@ fn site<'a>(graph: &'a Graph, plan: &'a Plan, node: &'a Node, target: &'a mut Ta
     })
 }
 
-/// The weights of one parameter.
-fn initializer(param: &Value, weights: &Weights) -> Result<TensorProto> {
-    let wanted = || param.fact.to_string();
+/// The elements of one parameter or constant.
+fn initializer(value: &Value, name: &str, weights: &Weights) -> Result<TensorProto> {
+    if let Some(array) = value.constant() {
+        return tensor(name, array);
+    }
+    let wanted = || value.fact.to_string();
     let array = weights
-        .get(&param.name)
-        .ok_or_else(|| Error::MissingWeight { name: param.name.clone(), wanted: wanted() })?;
-    if !param.fact.compatible(&fact_of(array)) {
+        .get(&value.name)
+        .ok_or_else(|| Error::MissingWeight { name: value.name.clone(), wanted: wanted() })?;
+    if !value.fact.compatible(&fact_of(array)) {
         return Err(Error::MismatchedWeight {
-            name: param.name.clone(),
+            name: value.name.clone(),
             wanted: wanted(),
             found: fact_of(array).to_string(),
         });
     }
-    tensor(&param.name, array)
+    tensor(name, array)
 }
 
 fn fact_of(array: &Array) -> Fact {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Component, Path};
 
@@ -174,8 +173,7 @@ impl Reader<'_> {
             Entry::Occupied(e) => Ok(e.into_mut()),
             Entry::Vacant(e) => {
                 let path = self.path.parent().unwrap_or(Path::new("")).join(location);
-                let bytes = fs::read(&path).map_err(Error::io("read", &path)).map_err(Problem::Error)?;
-                Ok(e.insert(bytes.into()))
+                Ok(e.insert(super::file::map(&path).map_err(Problem::Error)?))
             }
         }
     }

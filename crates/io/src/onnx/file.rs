@@ -72,14 +72,26 @@ fn write_split(path: &Path, model: &ModelProto) -> Result<()> {
 /// A file cannot be read, is cut off, or is not ONNX.
 pub fn read_model(path: impl AsRef<Path>) -> Result<ModelProto> {
     let path = path.as_ref();
-    let bytes = fs::read(path).map_err(Error::io("read", path))?;
-    let mut model = decode(path, bytes.into())?;
+    let mut model = decode(path, map(path)?)?;
     external::move_in(&mut model, path)?;
     Ok(model)
 }
 
+/// The bytes of a file, mapped.
+pub(super) fn map(path: &Path) -> Result<Bytes> {
+    let file = fs::File::open(path).map_err(Error::io("open", path))?;
+    let length = file.metadata().map_err(Error::io("read", path))?.len();
+    if length == 0 {
+        return Ok(Bytes::new());
+    }
+    // SAFETY: a map is undefined where another process changes the file meanwhile. Files under their final names are
+    // replaced and not changed by this crate and by what exports models.
+    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io("map", path))?;
+    Ok(Bytes::from_owner(map))
+}
+
 /// `path` is for errors alone.
-fn decode(path: &Path, bytes: Bytes) -> Result<ModelProto> {
+pub(super) fn decode(path: &Path, bytes: Bytes) -> Result<ModelProto> {
     let malformed = |message: String| Error::Malformed { format: "ONNX", path: path.into(), message };
     let model = ModelProto::decode(bytes).map_err(|e| malformed(e.to_string()))?;
     // Decoding alone accepts most short files: fields that it does not know are skipped.

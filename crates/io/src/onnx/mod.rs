@@ -22,6 +22,7 @@ mod export;
 mod external;
 mod facts;
 mod file;
+mod import;
 mod names;
 mod ops;
 pub mod proto;
@@ -30,6 +31,9 @@ mod tensor;
 
 pub use export::{ExportOptions, export};
 pub use external::ExternalData;
+pub use import::{
+    ImportOptions, Imported, OPSETS, Origin, array, export_imported, import, import_bytes, import_model,
+};
 pub use file::{read_model, write_model, write_model_with};
 /// Encodes and decodes the messages of [`proto`].
 pub use prost::Message;

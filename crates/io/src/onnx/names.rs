@@ -33,7 +33,7 @@ impl Names {
 #[derive(Debug)]
 pub(super) struct Plan {
     names: HashMap<ValueId, String>,
-    /// Parameters that a node reads or that are outputs, in order of creation.
+    /// Parameters and constants that a node reads or that are outputs, in order of creation.
     pub params: Vec<ValueId>,
     /// Outputs that need a copy of their value, whose own name is another one.
     pub copies: Vec<(String, ValueId)>,
@@ -42,10 +42,14 @@ pub(super) struct Plan {
 impl Plan {
     /// Inputs and parameters keep their names. A node's value takes the name of the first output that it is, else
     /// keeps its own, unless an output has that name.
-    pub fn new(graph: &Graph, taken: &mut Names) -> Result<Self> {
+    ///
+    /// The last inputs are values of the graph around this one, which are called as in `captured`.
+    pub fn new(graph: &Graph, captured: &[String], taken: &mut Names) -> Result<Self> {
         let params = read_params(graph);
         let mut names = HashMap::new();
-        for &id in graph.inputs().iter().chain(&params) {
+        let own = graph.inputs().len().saturating_sub(captured.len());
+        names.extend(graph.inputs().iter().skip(own).copied().zip(captured.iter().cloned()));
+        for &id in graph.inputs().iter().take(own).chain(&params) {
             let name = &graph.value(id)?.name;
             take(taken, name, "rename the input or parameter")?;
             names.insert(id, name.clone());
@@ -102,5 +106,6 @@ fn read_params(graph: &Graph) -> Vec<ValueId> {
         .flat_map(|(_, node)| node.inputs.iter().copied())
         .chain(graph.outputs().iter().map(|(_, id)| *id))
         .collect();
-    graph.params().map(|(id, _)| id).filter(|id| read.contains(id)).collect()
+    let held = |source: Source| matches!(source, Source::Param(_) | Source::Const);
+    graph.values().filter(|(id, v)| held(v.source) && read.contains(id)).map(|(id, _)| id).collect()
 }

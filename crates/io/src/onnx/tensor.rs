@@ -16,8 +16,12 @@ pub(super) fn data_type(dtype: DType) -> DataType {
         DType::BF16 => DataType::Bfloat16,
         DType::I8 => DataType::Int8,
         DType::U8 => DataType::Uint8,
+        DType::I16 => DataType::Int16,
+        DType::U16 => DataType::Uint16,
         DType::I32 => DataType::Int32,
+        DType::U32 => DataType::Uint32,
         DType::I64 => DataType::Int64,
+        DType::U64 => DataType::Uint64,
         DType::Bool => DataType::Bool,
     }
 }

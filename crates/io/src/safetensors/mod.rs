@@ -15,7 +15,7 @@ use occam_graph::DType;
 use safetensors::Dtype;
 
 /// Types that arrays and files both have, as the format calls them.
-const KNOWN: &str = "F32, F64, F16, BF16, I8, U8, I32, I64, BOOL";
+const KNOWN: &str = "F32, F64, F16, BF16, I8, U8, I16, U16, I32, U32, I64, U64, BOOL";
 
 fn to_file(dtype: DType) -> Dtype {
     match dtype {
@@ -25,8 +25,12 @@ fn to_file(dtype: DType) -> Dtype {
         DType::BF16 => Dtype::BF16,
         DType::I8 => Dtype::I8,
         DType::U8 => Dtype::U8,
+        DType::I16 => Dtype::I16,
+        DType::U16 => Dtype::U16,
         DType::I32 => Dtype::I32,
+        DType::U32 => Dtype::U32,
         DType::I64 => Dtype::I64,
+        DType::U64 => Dtype::U64,
         DType::Bool => Dtype::BOOL,
     }
 }
@@ -39,8 +43,12 @@ fn from_file(dtype: Dtype) -> Option<DType> {
         Dtype::BF16 => DType::BF16,
         Dtype::I8 => DType::I8,
         Dtype::U8 => DType::U8,
+        Dtype::I16 => DType::I16,
+        Dtype::U16 => DType::U16,
         Dtype::I32 => DType::I32,
+        Dtype::U32 => DType::U32,
         Dtype::I64 => DType::I64,
+        Dtype::U64 => DType::U64,
         Dtype::BOOL => DType::Bool,
         _ => return None,
     })

@@ -17,6 +17,7 @@ mod global_avg_pool;
 mod layer_norm;
 mod linear;
 mod mat_mul;
+mod onnx;
 mod pool;
 mod scale;
 mod slice;
@@ -53,6 +54,7 @@ pub(super) fn form(op: &Op) -> &dyn OnnxForm {
         Op::LayerNorm(op) => op,
         Op::Linear(op) => op,
         Op::MatMul(op) => op,
+        Op::Onnx(op) => op,
         Op::Pool(op) => op,
         Op::Scale(op) => op,
         Op::Slice(op) => op,

@@ -1,0 +1,476 @@
+//! Nodes and values of a file as those of a graph.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use occam_graph::onnx::{Attribute, Attributes, Onnx, Subgraph};
+use occam_graph::{Array, Dim, Fact, Graph, Op, Patch, ValueId};
+
+use super::attribute::plain;
+use super::tensor::{array, dtype};
+use super::{ImportOptions, OPSETS};
+use crate::onnx::names::Names;
+use crate::onnx::proto::{
+    GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, dimension, type_proto,
+};
+
+/// Versions of operator sets by domain.
+pub(super) type Opsets = HashMap<String, i64>;
+
+/// The versions that a model asks for.
+pub(super) fn opsets(model: &ModelProto) -> Result<Opsets, String> {
+    let mut opsets: Opsets = HashMap::new();
+    for set in &model.opset_import {
+        let domain = if set.domain() == "ai.onnx" { "" } else { set.domain() };
+        opsets.insert(domain.to_owned(), set.version());
+    }
+    // Files of the first versions do not say.
+    let own = *opsets.entry(String::new()).or_insert(1);
+    if OPSETS.contains(&own) {
+        return Ok(opsets);
+    }
+    let (first, last) = (OPSETS.start(), OPSETS.end());
+    Err(format!("it uses version {own} of ONNX's operators; versions {first} to {last} can be read"))
+}
+
+/// The whole graph of a model.
+pub(super) fn graph(proto: &GraphProto, opsets: &Opsets, options: &ImportOptions) -> Result<Graph, String> {
+    let mut scope = Scope::new(opsets, options, None);
+    scope.fill(proto, &[])?;
+    let mut graph = scope.graph;
+    drop_unread(&mut graph)?;
+    graph.verify().map_err(|e| e.to_string())?;
+    Ok(graph)
+}
+
+/// Nodes whose results were computed already, and whatever only they read.
+fn drop_unread(graph: &mut Graph) -> Result<(), String> {
+    let text = |e: occam_graph::Error| e.to_string();
+    let order = graph.order().map_err(text)?;
+    let mut read: HashSet<ValueId> = graph.outputs().iter().map(|(_, v)| *v).collect();
+    let mut patch = Patch::new("drop_unread");
+    let mut found = false;
+    for &id in order.iter().rev() {
+        let node = graph.node(id).map_err(text)?;
+        if node.outputs.iter().any(|v| read.contains(v)) {
+            read.extend(&node.inputs);
+        } else {
+            patch.remove(id);
+            found = true;
+        }
+    }
+    if found { patch.apply(graph).map_err(text) } else { Ok(()) }
+}
+
+/// Where names of a graph inside a node are looked up that it does not define.
+trait Outer {
+    /// The type and, for constants, the elements of a value of the graphs around.
+    fn outer(&mut self, name: &str) -> Option<(Fact, Option<Array>)>;
+}
+
+/// A graph that is being made.
+struct Scope<'a> {
+    graph: Graph,
+    /// By name in the file.
+    values: HashMap<String, ValueId>,
+    /// Names of nodes in use.
+    nodes: Names,
+    /// Values of the graphs around that are inputs here.
+    captures: Vec<String>,
+    opsets: &'a Opsets,
+    options: &'a ImportOptions,
+    parent: Option<&'a mut dyn Outer>,
+}
+
+impl Outer for Scope<'_> {
+    fn outer(&mut self, name: &str) -> Option<(Fact, Option<Array>)> {
+        let id = self.find(name)?;
+        let value = self.graph.value(id).ok()?;
+        Some((value.fact.clone(), value.constant().cloned()))
+    }
+}
+
+/// Folded results are at most this large, unless their operands are larger.
+const FOLDED: usize = 1 << 16;
+
+impl<'a> Scope<'a> {
+    fn new(opsets: &'a Opsets, options: &'a ImportOptions, parent: Option<&'a mut dyn Outer>) -> Self {
+        Self {
+            graph: Graph::new(),
+            values: HashMap::new(),
+            nodes: Names::default(),
+            captures: Vec::new(),
+            opsets,
+            options,
+            parent,
+        }
+    }
+
+    /// Adds everything that `proto` has; `hints` are types of inputs that have none of their own.
+    fn fill(&mut self, proto: &GraphProto, hints: &[Option<Fact>]) -> Result<(), String> {
+        let held: HashSet<&str> = proto.initializer.iter().map(TensorProto::name).collect();
+        for (i, input) in proto.input.iter().enumerate() {
+            // Until version 3 of the format all initializers were listed as inputs too.
+            if held.contains(input.name()) {
+                continue;
+            }
+            let fact = fact(input, hints.get(i).and_then(Option::as_ref))
+                .map_err(|m| format!("input `{}`: {m}", input.name()))?;
+            let id = self.graph.add_input(input.name(), fact).map_err(|e| e.to_string())?;
+            self.values.insert(input.name().to_owned(), id);
+        }
+        if let Some(sparse) = proto.sparse_initializer.first() {
+            let name = sparse.values.as_ref().map_or("?", TensorProto::name);
+            return Err(format!("tensor `{name}`: sparse tensors are not supported"));
+        }
+        for tensor in &proto.initializer {
+            let name = tensor.name();
+            let array = array(tensor).map_err(|m| format!("tensor `{name}`: {m}"))?;
+            self.constant(name, array)?;
+        }
+        self.run(&proto.node)?;
+        for output in &proto.output {
+            let name = output.name();
+            let id = self.find(name).ok_or_else(|| format!("output `{name}` is defined by no node"))?;
+            self.graph.add_output(name, id).map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn constant(&mut self, name: &str, array: Array) -> Result<(), String> {
+        if self.values.contains_key(name) {
+            return Err(format!("the name `{name}` is used for two values"));
+        }
+        let own = self.free(name);
+        let id = self.graph.add_const(&own, array).map_err(|e| e.to_string())?;
+        self.values.insert(name.to_owned(), id);
+        Ok(())
+    }
+
+    /// `name`, or one like it where the graph has that already.
+    fn free(&self, name: &str) -> String {
+        let mut own = name.to_owned();
+        let mut n = 0;
+        while self.graph.find(&own).is_some() {
+            n += 1;
+            own = format!("{name}_{n}");
+        }
+        own
+    }
+
+    fn find(&mut self, name: &str) -> Option<ValueId> {
+        if let Some(&id) = self.values.get(name) {
+            return Some(id);
+        }
+        let (fact, array) = self.parent.as_mut()?.outer(name)?;
+        let id = match array {
+            Some(array) => self.graph.add_const(name, array).ok()?,
+            None => {
+                self.captures.push(name.to_owned());
+                self.graph.add_input(name, fact).ok()?
+            }
+        };
+        self.values.insert(name.to_owned(), id);
+        Some(id)
+    }
+
+    /// Adds nodes; the file need not have them in order.
+    fn run(&mut self, nodes: &[NodeProto]) -> Result<(), String> {
+        for &i in &order(nodes)? {
+            let Some(node) = nodes.get(i) else { continue };
+            let name = match node.name() {
+                "" => node.output.iter().find(|o| !o.is_empty()).map_or("node", String::as_str),
+                name => name,
+            };
+            let name = self.nodes.fresh(name);
+            self.node(&name, node).map_err(|m| {
+                // Errors of nodes inside name these themselves.
+                if m.starts_with("node `") { m } else { format!("node `{name}` ({}): {m}", node.op_type()) }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, name: &str, node: &NodeProto) -> Result<(), String> {
+        let domain = if node.domain() == "ai.onnx" { "" } else { node.domain() };
+        let version = *self.opsets.get(domain).ok_or_else(|| {
+            format!("operator set `{domain}` is used, but the file does not say in which version")
+        })?;
+        let given = |v: &String| !v.is_empty();
+        let mut inputs = Vec::with_capacity(node.input.len());
+        for value in node.input.iter().filter(|v| given(v)) {
+            inputs.push(self.find(value).ok_or_else(|| format!("it reads `{value}`, which nothing defines"))?);
+        }
+        let mut op = Onnx {
+            domain: domain.to_owned(),
+            op_type: node.op_type().to_owned(),
+            version,
+            attributes: Attributes::new(),
+            inputs: node.input.iter().map(given).collect(),
+            outputs: node.output.iter().map(given).collect(),
+        };
+        let outputs: Vec<&str> = node.output.iter().filter(|v| given(v)).map(String::as_str).collect();
+        if domain.is_empty() && op.op_type == "Constant" {
+            let array = constant(node)?;
+            return outputs.iter().try_for_each(|o| self.constant(o, array.clone()));
+        }
+        if domain.is_empty() && op.op_type == "If" && self.options.fold && self.branch(node, &inputs)? {
+            return Ok(());
+        }
+        let hints = self.hints(&op, &inputs)?;
+        for attribute in &node.attribute {
+            let value = match plain(attribute)? {
+                Some(value) => value,
+                None => {
+                    let body = attribute.g.as_deref().ok_or("a graph is missing")?;
+                    let (body, captures) = self.body(body, &hints)?;
+                    for name in &captures {
+                        inputs.push(self.find(name).ok_or_else(|| format!("`{name}` is not defined"))?);
+                        op.inputs.push(true);
+                    }
+                    Attribute::Graph(Arc::new(Subgraph { graph: body, captures: captures.len() }))
+                }
+            };
+            if op.attributes.insert(attribute.name().to_owned(), value).is_some() {
+                return Err(format!("attribute `{}` is given twice", attribute.name()));
+            }
+        }
+        if op.def().is_none() {
+            let domain = if domain.is_empty() { "ai.onnx" } else { domain };
+            return Err(format!("operator {domain}::{} is not supported", op.op_type));
+        }
+        if self.options.fold && self.fold(&op, &inputs, &outputs)? {
+            return Ok(());
+        }
+        if let Some(twice) = outputs.iter().find(|o| self.values.contains_key(**o)) {
+            return Err(format!("the name `{twice}` is used for two values"));
+        }
+        let own: Vec<String> = outputs.iter().map(|o| self.free(o)).collect();
+        let own: Vec<&str> = own.iter().map(String::as_str).collect();
+        let ids = self.graph.add_node_named(name, Op::Onnx(op), &inputs, &own).map_err(message)?;
+        for (output, id) in outputs.iter().zip(ids) {
+            let value = self.graph.value(id).map_err(|e| e.to_string())?;
+            let known = value.content.as_ref().and_then(|c| c.array()).cloned();
+            // The node stays for its other outputs, if any are read.
+            let id = match known.filter(|_| self.options.fold) {
+                Some(array) => {
+                    let own = self.free(&format!("{output}.known"));
+                    self.graph.add_const(&own, array).map_err(|e| e.to_string())?
+                }
+                None => id,
+            };
+            self.values.insert((*output).to_owned(), id);
+        }
+        Ok(())
+    }
+
+    /// Types of the inputs of a graph in a node, where these follow from the node's operands.
+    fn hints(&self, op: &Onnx, inputs: &[ValueId]) -> Result<Vec<Option<Fact>>, String> {
+        if !matches!(op.op_type.as_str(), "Loop" | "Scan") {
+            return Ok(Vec::new());
+        }
+        let facts = self.graph.facts(inputs).map_err(|e| e.to_string())?;
+        Ok(op.slots(facts.into_iter().cloned()))
+    }
+
+    /// A graph in a node, and what it reads of the graphs around.
+    fn body(&mut self, proto: &GraphProto, hints: &[Option<Fact>]) -> Result<(Graph, Vec<String>), String> {
+        let (opsets, options) = (self.opsets, self.options);
+        let mut inner = Scope::new(opsets, options, Some(self));
+        inner.fill(proto, hints)?;
+        let (graph, captures) = (inner.graph, inner.captures);
+        Ok((graph, captures))
+    }
+
+    /// Puts the branch of an `If` with a known condition in its place.
+    fn branch(&mut self, node: &NodeProto, inputs: &[ValueId]) -> Result<bool, String> {
+        let Some(&condition) = inputs.first() else { return Ok(false) };
+        let value = self.graph.value(condition).map_err(|e| e.to_string())?;
+        let taken = match value.content.as_ref().and_then(|c| c.array()).map(Array::data) {
+            Some(occam_graph::Data::Bool(v)) => v.first().copied(),
+            _ => None,
+        };
+        let Some(taken) = taken else { return Ok(false) };
+        let name = if taken { "then_branch" } else { "else_branch" };
+        let body = node.attribute.iter().find(|a| a.name() == name).and_then(|a| a.g.as_deref());
+        let body = body.ok_or_else(|| format!("attribute `{name}` must be a graph"))?;
+        // Names inside may be those of another branch.
+        let hidden: Vec<(String, Option<ValueId>)> =
+            defined(body).map(|n| (n.to_owned(), self.values.remove(n))).collect();
+        for tensor in &body.initializer {
+            let array = array(tensor).map_err(|m| format!("tensor `{}`: {m}", tensor.name()))?;
+            self.constant(tensor.name(), array)?;
+        }
+        self.run(&body.node)?;
+        let results = body
+            .output
+            .iter()
+            .map(|o| self.find(o.name()).ok_or_else(|| format!("output `{}` is not defined", o.name())))
+            .collect::<Result<Vec<_>, _>>()?;
+        for (name, id) in hidden {
+            match id {
+                Some(id) => self.values.insert(name, id),
+                None => self.values.remove(&name),
+            };
+        }
+        for (output, id) in node.output.iter().zip(results) {
+            self.values.insert(output.clone(), id);
+        }
+        Ok(true)
+    }
+
+    /// Computes a node at once, where all its operands are constants.
+    fn fold(&mut self, op: &Onnx, inputs: &[ValueId], outputs: &[&str]) -> Result<bool, String> {
+        // What is stored quantized stays so; what is drawn is drawn anew in every run.
+        const KEPT: &[&str] = &[
+            "QuantizeLinear",
+            "DequantizeLinear",
+            "RandomNormal",
+            "RandomNormalLike",
+            "RandomUniform",
+            "RandomUniformLike",
+            "Multinomial",
+            "Bernoulli",
+            "Dropout",
+        ];
+        if !op.domain.is_empty() || KEPT.contains(&op.op_type.as_str()) || !occam_interp::knows(op) {
+            return Ok(false);
+        }
+        let mut operands = Vec::with_capacity(inputs.len());
+        for &v in inputs {
+            match self.graph.value(v).map_err(|e| e.to_string())?.constant() {
+                Some(array) => operands.push(array.clone()),
+                None => return Ok(false),
+            }
+        }
+        let known = self.graph.known(inputs).map_err(|e| e.to_string())?;
+        let inferred = Op::Onnx(op.clone()).family().infer_known("?", &known).map_err(message)?;
+        let largest = operands.iter().map(Array::len).max().unwrap_or(0).max(FOLDED);
+        let small = |f: &Fact| {
+            f.known_shape().is_none_or(|s| {
+                s.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).is_some_and(|n| n <= largest)
+            })
+        };
+        if !inferred.iter().all(|i| small(&i.fact)) {
+            return Ok(false);
+        }
+        let results = occam_interp::evaluate(op, &operands).map_err(|e| e.to_string())?;
+        for (output, array) in outputs.iter().zip(results) {
+            self.constant(output, array)?;
+        }
+        Ok(true)
+    }
+}
+
+/// The message of an error, without the node that the caller names.
+fn message(error: occam_graph::Error) -> String {
+    match error {
+        occam_graph::Error::Node { message, .. } => message,
+        other => other.to_string(),
+    }
+}
+
+/// Names that a graph defines.
+fn defined(graph: &GraphProto) -> impl Iterator<Item = &str> {
+    let nodes = graph.node.iter().flat_map(|n| n.output.iter().map(String::as_str));
+    nodes.chain(graph.initializer.iter().map(TensorProto::name)).filter(|n| !n.is_empty())
+}
+
+/// The elements of a `Constant` node.
+fn constant(node: &NodeProto) -> Result<Array, String> {
+    let [attribute] = node.attribute.as_slice() else {
+        return Err("it must have exactly one attribute".into());
+    };
+    let made = match (attribute.name(), plain(attribute)?) {
+        ("value", Some(Attribute::Tensor(a))) => return Ok(a),
+        ("value_float", Some(Attribute::Float(x))) => Array::from_f32([], vec![x]),
+        ("value_floats", Some(Attribute::Floats(v))) => Array::from_f32([v.len()], v),
+        ("value_int", Some(Attribute::Int(n))) => Array::from_i64([], vec![n]),
+        ("value_ints", Some(Attribute::Ints(v))) => Array::from_i64([v.len()], v),
+        (name, _) => return Err(format!("constants of kind `{name}` are not supported")),
+    };
+    made.map_err(|e| e.to_string())
+}
+
+/// The type of an input; sizes that are not given get names.
+fn fact(info: &ValueInfoProto, hint: Option<&Fact>) -> Result<Fact, String> {
+    let tensor = match info.r#type.as_ref().and_then(|t| t.value.as_ref()) {
+        Some(type_proto::Value::TensorType(t)) => t,
+        Some(_) => return Err("only tensors are supported, no sequences, maps, optional or sparse values".into()),
+        None => return hint.cloned().ok_or_else(|| "its type is not given".into()),
+    };
+    let dtype = dtype(tensor.elem_type.unwrap_or(0))?;
+    let unknown = |i: usize| Dim::symbol(&format!("{}.{i}", info.name()));
+    let Some(shape) = &tensor.shape else {
+        let hint = hint.ok_or("the number of its axes is not given")?;
+        return Ok(Fact { dtype, shape: (0..hint.rank()).map(unknown).collect() });
+    };
+    let dims = shape.dim.iter().enumerate().map(|(i, d)| match &d.value {
+        Some(dimension::Value::DimValue(n)) => usize::try_from(*n).map_or_else(|_| unknown(i), Dim::Known),
+        Some(dimension::Value::DimParam(s)) if !s.is_empty() => Dim::symbol(s),
+        _ => unknown(i),
+    });
+    Ok(Fact { dtype, shape: dims.collect() })
+}
+
+/// Positions of nodes so that each comes after what it reads; the file's order where it is one.
+fn order(nodes: &[NodeProto]) -> Result<Vec<usize>, String> {
+    let mut by_output: HashMap<&str, usize> = HashMap::new();
+    for (i, node) in nodes.iter().enumerate() {
+        for output in node.output.iter().filter(|o| !o.is_empty()) {
+            if by_output.insert(output, i).is_some() {
+                return Err(format!("the name `{output}` is used for two values"));
+            }
+        }
+    }
+    let mut missing = vec![0usize; nodes.len()];
+    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+    for (i, node) in nodes.iter().enumerate() {
+        let mut sources = HashSet::new();
+        reads(node, &mut |name| {
+            if let Some(&from) = by_output.get(name) {
+                sources.insert(from);
+            }
+        });
+        if let Some(n) = missing.get_mut(i) {
+            *n = sources.len();
+        }
+        for from in sources {
+            if let Some(list) = readers.get_mut(from) {
+                list.push(i);
+            }
+        }
+    }
+    let mut ready: std::collections::BTreeSet<usize> =
+        missing.iter().enumerate().filter(|&(_, &n)| n == 0).map(|(i, _)| i).collect();
+    let mut order = Vec::with_capacity(nodes.len());
+    while let Some(i) = ready.pop_first() {
+        order.push(i);
+        for &reader in readers.get(i).into_iter().flatten() {
+            if let Some(n) = missing.get_mut(reader) {
+                *n -= 1;
+                if *n == 0 {
+                    ready.insert(reader);
+                }
+            }
+        }
+    }
+    if order.len() == nodes.len() {
+        return Ok(order);
+    }
+    let stuck = missing.iter().position(|&n| n > 0).and_then(|i| nodes.get(i));
+    Err(format!("node `{}` depends on itself", stuck.map_or("?", NodeProto::name)))
+}
+
+/// Visits the names that a node reads, those that graphs in its attributes read of the graph around included.
+fn reads<'a>(node: &'a NodeProto, visit: &mut impl FnMut(&'a str)) {
+    node.input.iter().for_each(|v| visit(v));
+    let mut graphs: Vec<&'a GraphProto> = node.attribute.iter().filter_map(|a| a.g.as_deref()).collect();
+    while let Some(graph) = graphs.pop() {
+        for inner in &graph.node {
+            inner.input.iter().for_each(|v| visit(v));
+            graphs.extend(inner.attribute.iter().filter_map(|a| a.g.as_deref()));
+        }
+        graph.output.iter().for_each(|o| visit(o.name()));
+    }
+}
