@@ -396,7 +396,7 @@ fn constant(node: &NodeProto) -> Result<Array, String> {
 fn fact(info: &ValueInfoProto, hint: Option<&Fact>) -> Result<Fact, String> {
     let tensor = match info.r#type.as_ref().and_then(|t| t.value.as_ref()) {
         Some(type_proto::Value::TensorType(t)) => t,
-        Some(_) => return Err("only tensors are supported, no sequences, maps, optional or sparse values".into()),
+        Some(_) => return Err("sequences, maps, optional and sparse values are not supported, only tensors".into()),
         None => return hint.cloned().ok_or_else(|| "its type is not given".into()),
     };
     let dtype = dtype(tensor.elem_type.unwrap_or(0))?;
