@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::eval::{BASE, Budget};
 use crate::{Dict, Error, Key, Kind, SourceFile, Span, Value, suggest};
 
-/// Puts values of the bases where `{{ _base_.x }}` stood, which is now the text `_base_.x` at `places`.
+/// Puts values of the bases where `{{ _base_.x }}` stood, where the evaluated file has the text `_base_.x` at `places`.
 ///
 /// # Errors
 /// The bases have no such value, or the template is a key or inside a longer text.

@@ -36,7 +36,7 @@ fn lines(run: &DryRun, peak: Option<u64>, threads: usize) -> Vec<String> {
     }
     if let Some(seconds) = run.iteration_seconds.last() {
         let data =
-            run.data_seconds.map_or_else(String::new, |s| format!("; its data take a thread {}", span(s)));
+            run.data_seconds.map_or_else(String::new, |s| format!("; transforming its data takes a thread {}", span(s)));
         rows.push(row("an iteration", format!("{} on {threads} threads{data}", span(*seconds))));
     }
     rows.extend(run.val_seconds.map(|s| row("a validation batch", span(s))));

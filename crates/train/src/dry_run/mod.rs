@@ -83,7 +83,7 @@ pub struct DryRun {
     pub metrics: Metrics,
     /// Seconds of every iteration, its data excluded; the first one warms up.
     pub iteration_seconds: Vec<f64>,
-    /// Seconds that one thread takes to make a training batch.
+    /// Seconds that one thread takes to transform a training batch; reading and decoding files are not part of it.
     pub data_seconds: Option<f64>,
     /// Seconds of a validation batch, its data excluded.
     pub val_seconds: Option<f64>,
