@@ -6,6 +6,7 @@
 mod atomic;
 mod bytes;
 mod error;
+pub mod npz;
 pub mod onnx;
 pub mod safetensors;
 mod tfevents;
