@@ -18,6 +18,7 @@ pub mod onnx;
 pub mod ops;
 mod patch;
 mod print;
+pub mod recognize;
 mod verify;
 mod weights;
 

@@ -28,6 +28,7 @@ enum Step {
     Replace { old: ValueId, new: Wire },
     Rewire { node: NodeId, input: usize, new: Wire },
     SetOp { node: NodeId, op: Op },
+    SetNode { node: NodeId, op: Op, inputs: Vec<Wire> },
     Remove { node: NodeId },
 }
 
@@ -91,6 +92,22 @@ impl Patch {
         self.push(Step::SetOp { node, op: op.into() });
     }
 
+    /// Makes a node compute something else of other values; its name, its outputs and their names stay.
+    pub fn set_node(
+        &mut self,
+        node: NodeId,
+        op: impl Into<Op>,
+        inputs: impl IntoIterator<Item = impl Into<Wire>>,
+    ) {
+        let inputs = inputs.into_iter().map(Into::into).collect();
+        self.steps.push(Step::SetNode { node, op: op.into(), inputs });
+    }
+
+    /// Whether there is no step.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     /// Removes a node, whose outputs must have no reader by then; module calls that name them are forgotten.
     /// Parameters that nobody reads any more go with it.
     pub fn remove(&mut self, node: NodeId) {
@@ -146,6 +163,12 @@ impl Patch {
                 }
                 Step::SetOp { node, op } => {
                     graph.node_mut(*node)?.op = op.clone();
+                    Vec::new()
+                }
+                Step::SetNode { node, op, inputs } => {
+                    let inputs = inputs.iter().map(|&w| resolve(w, &defined)).collect::<Result<Vec<_>>>()?;
+                    let node = graph.node_mut(*node)?;
+                    (node.op, node.inputs) = (op.clone(), inputs);
                     Vec::new()
                 }
                 Step::Remove { node } => {

@@ -204,7 +204,8 @@ impl Onnx {
     pub fn capture_range(&self, name: &str) -> std::ops::Range<usize> {
         let count = |a: &Attribute| if let Attribute::Graph(g) = a { g.captures } else { 0 };
         let first = self.inputs.len().saturating_sub(self.captures());
-        let before: usize = self.attributes.iter().take_while(|(k, _)| *k != name).map(|(_, a)| count(a)).sum();
+        let before: usize =
+            self.attributes.iter().take_while(|(k, _)| *k != name).map(|(_, a)| count(a)).sum();
         let own = self.attributes.get(name).map_or(0, count);
         first + before..first + before + own
     }

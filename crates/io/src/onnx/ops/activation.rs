@@ -35,7 +35,13 @@ impl OnnxForm for Activation {
                 let quotient = at.before("quotient", "Div", &[&sum, &divisor], []);
                 clip(at, Some(&quotient), min, max)?;
             }
-            Activation::HardSwish => at.whole("HardSwish", []),
+            Activation::HardSwish if at.opset() >= 14 => at.whole("HardSwish", []),
+            Activation::HardSwish => {
+                let x = at.input(0)?.0.to_owned();
+                let alpha = AttributeProto::float("alpha", 1.0 / 6.0);
+                let gate = at.before("gate", "HardSigmoid", &[&x], [alpha, AttributeProto::float("beta", 0.5)]);
+                at.last("Mul", &[&x, &gate], []);
+            }
             Activation::Silu => {
                 let x = at.input(0)?.0.to_owned();
                 let gate = at.before("sigmoid", "Sigmoid", &[&x], []);
@@ -57,6 +63,12 @@ impl OnnxForm for Activation {
 
 /// The node as a `Clip` of `x`, or of its input.
 fn clip(at: &mut Site<'_>, x: Option<&str>, min: f64, max: f64) -> Result<()> {
+    if at.opset() < 11 {
+        let x = x.unwrap_or(at.input(0)?.0).to_owned();
+        let bounds = [AttributeProto::float("min", min as f32), AttributeProto::float("max", max as f32)];
+        at.last("Clip", &[&x], bounds);
+        return Ok(());
+    }
     let (min, max) = (at.number("min", min)?, at.number("max", max)?);
     let x = x.unwrap_or(at.input(0)?.0).to_owned();
     at.last("Clip", &[&x, &min, &max], []);

@@ -1,0 +1,86 @@
+//! Linear layers and products of matrices.
+
+use super::Edit;
+use super::view::{Found, View};
+use crate::ops::{Linear, MatMul};
+use crate::{Array, Data, Fact, Result, ValueId};
+
+/// `Gemm` and `MatMul` with a parameter, with the `Add` of a bias, are linear layers; a `MatMul` of two computed values stays
+/// a product.
+pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
+    for found in view.all(&["Gemm"]) {
+        let (Some(x), Some(w)) = (found.input(0), found.input(1)) else { continue };
+        let one = |name: &str| -> Result<bool> { Ok(found.op.float(name)?.unwrap_or(1.0) == 1.0) };
+        let bias = found.input(2);
+        let features = view.fact(w).and_then(Fact::known_shape);
+        let transposed = found.op.flag("transB")?;
+        let Some([rows, columns]) = features.and_then(|f| <[usize; 2]>::try_from(f).ok()) else { continue };
+        let outputs = if transposed { rows } else { columns };
+        let vector = bias.is_none_or(|b| {
+            view.fact(b).and_then(Fact::known_shape).is_some_and(|s| s == [outputs]) && view.is_f32(b)
+        });
+        let plain = one("alpha")? && (bias.is_none() || one("beta")?) && !found.op.flag("transA")?;
+        if !plain || !vector || !view.is_f32(x) || view.fact(x).is_none_or(|f| f.rank() != 2) {
+            continue;
+        }
+        if transposed || transpose(view, edit, w)? {
+            edit.patch.set_node(found.id, Linear, found.node.inputs.clone());
+        }
+    }
+    for found in view.all(&["MatMul"]) {
+        let (Some(a), Some(b)) = (found.input(0), found.input(1)) else { continue };
+        if !view.is_f32(a) || !view.is_f32(b) {
+            continue;
+        }
+        let ranks = (view.fact(a).map_or(0, Fact::rank), view.fact(b).map_or(0, Fact::rank));
+        let is_param = view.graph.value(b)?.role().is_some();
+        if is_param && ranks.1 == 2 && ranks.0 >= 2 {
+            if transpose(view, edit, b)? {
+                match bias(view, &found, b) {
+                    Some((add, bias)) => {
+                        edit.patch.set_node(add.id, Linear, [a, b, bias]);
+                        edit.report.written_out.push(("Linear", add.node.name.clone()));
+                    }
+                    None => edit.patch.set_node(found.id, Linear, [a, b]),
+                }
+            }
+        } else if ranks.0 == ranks.1 && ranks.0 >= 2 {
+            let op = MatMul { transpose_b: false };
+            let facts = (view.fact(a), view.fact(b), found.output().and_then(|v| view.fact(v)));
+            if let (Some(a_fact), Some(b_fact), Some(out)) = facts
+                && crate::ops::OpFamily::infer(&op, &[a_fact, b_fact]).is_ok_and(|f| f.first() == Some(out))
+            {
+                edit.patch.set_node(found.id, op, [a, b]);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The only reader of a product with the weight `w`, where it adds a bias.
+fn bias<'a>(view: &View<'a>, found: &Found<'_>, w: ValueId) -> Option<(Found<'a>, ValueId)> {
+    let product = found.output()?;
+    let add = view.only_reader(product, "Add")?;
+    let bias = view.other(&add, product)?;
+    let outputs = view.fact(w)?.shape.get(1)?.known()?;
+    let fits = view.fact(bias)?.known_shape()? == [outputs] && view.is_f32(bias);
+    let value = view.graph.value(bias).ok()?;
+    (fits && (value.role().is_some() || value.constant().is_some())).then_some((add, bias))
+}
+
+/// Makes a weight `[I, O]` lie as `[O, I]`; whether it can: it is a parameter that nothing else reads.
+fn transpose(view: &View<'_>, edit: &mut Edit<'_>, w: ValueId) -> Result<bool> {
+    let value = view.graph.value(w)?;
+    if value.role().is_none() || view.reads(w) != 1 {
+        return Ok(false);
+    }
+    let Some(array) = edit.weights.get(&value.name) else { return Ok(false) };
+    let (&[rows, columns], Data::F32(data)) = (array.shape(), array.data()) else { return Ok(false) };
+    let mut flipped = Vec::with_capacity(data.len());
+    for c in 0..columns {
+        flipped.extend(data.iter().skip(c).step_by(columns.max(1)).take(rows));
+    }
+    edit.facts.push((w, Fact::f32([columns, rows])));
+    edit.weights.insert(value.name.clone(), Array::from_f32([columns, rows], flipped)?);
+    Ok(true)
+}
