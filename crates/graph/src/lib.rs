@@ -17,6 +17,7 @@ mod graph;
 pub mod onnx;
 pub mod ops;
 mod patch;
+pub mod picture;
 mod print;
 pub mod recognize;
 mod verify;

@@ -76,6 +76,24 @@ impl From<occam_engine::Error> for Failure {
     }
 }
 
+impl From<occam_io::Error> for Failure {
+    fn from(error: occam_io::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<occam_interp::Error> for Failure {
+    fn from(error: occam_interp::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<occam_data::Error> for Failure {
+    fn from(error: occam_data::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
 impl From<occam_graph::Error> for Failure {
     fn from(error: occam_graph::Error) -> Self {
         Self::new(error.to_string())

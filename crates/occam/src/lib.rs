@@ -1,6 +1,6 @@
 //! Occam makes trained vision models smaller and faster, and proves it.
 //!
-//! The facade over its crates: configs ([`config`]), graphs ([`graph`]), files ([`io`]), the engine ([`engine`]), data
+//! The facade over its crates: configs ([`config`]), graphs ([`graph`]), their meaning ([`interp`]), files ([`io`]), the engine ([`engine`]), data
 //! ([`data`]), architectures ([`zoo`]), training ([`train`]) and distillation ([`distill`]).
 //!
 //! ```
@@ -13,6 +13,7 @@ pub use occam_data as data;
 pub use occam_distill as distill;
 pub use occam_engine as engine;
 pub use occam_graph as graph;
+pub use occam_interp as interp;
 pub use occam_io as io;
 pub use occam_train as train;
 pub use occam_zoo as zoo;

@@ -7,6 +7,7 @@ mod config;
 mod dry_run;
 mod export;
 mod inspect;
+mod run;
 mod test;
 mod train;
 
@@ -44,6 +45,7 @@ enum Command {
     Test(test::Args),
     Export(export::Args),
     Inspect(inspect::Args),
+    Run(run::Args),
     Bench(bench::Args),
     Config(config::Args),
 }
@@ -67,6 +69,7 @@ impl Cli {
             Command::Test(args) => args.run(self.json),
             Command::Export(args) => args.run(self.json),
             Command::Inspect(args) => args.run(self.json),
+            Command::Run(args) => args.run(self.json),
             Command::Bench(args) => args.run(self.json),
             Command::Config(args) => args.run(self.json),
         }

@@ -11,7 +11,8 @@ impl OnnxForm for Linear {
     /// The weight stays `[O, I]`, as in the state dict; runtimes transpose it once, when they load the model.
     fn write(&self, at: &mut Site<'_>) -> Result<()> {
         let (x, fact) = at.input(0)?;
-        if fact.rank() == 2 {
+        // Before version 11 a `Gemm` had to have a bias.
+        if fact.rank() == 2 && (at.inputs.len() == 3 || at.opset() >= 11) {
             at.whole("Gemm", [flag("transB", true)]);
             return Ok(());
         }

@@ -1,0 +1,95 @@
+//! ONNX files.
+
+use std::collections::BTreeMap;
+
+use occam_graph::recognize::recognize;
+use occam_graph::{Bindings, Dim, DimExpr};
+use occam_io::onnx::{ImportOptions, import};
+use serde_json::json;
+
+use super::Args;
+use super::report::Report;
+use crate::cli::Outcome;
+use crate::diagnostic::Failure;
+
+/// Reads a file, recognizes its layers and tells what it found.
+pub fn inspect(args: &Args, json: bool) -> Outcome {
+    if args.shape.is_some() {
+        return Err(Failure::new("--shape is for the models of configs")
+            .with_help("set a size that the file leaves open by its name: --dim batch=8"));
+    }
+    let mut imported = import(&args.config.config, &ImportOptions::default())?;
+    let found = recognize(&mut imported.graph, &mut imported.weights)?;
+    let graph = &imported.graph;
+    let mut bindings = Bindings::new();
+    for &v in graph.inputs() {
+        graph.value(v)?.fact.shape.iter().for_each(|d| symbols(d, &mut bindings));
+    }
+    for (name, size) in &args.dim {
+        if bindings.insert(name.clone(), *size).is_none() {
+            let known: Vec<&str> = bindings.keys().filter(|k| *k != name).map(String::as_str).collect();
+            let known = if known.is_empty() { "it has none".to_owned() } else { known.join(", ") };
+            return Err(Failure::new(format!("--dim: no input has a size called `{name}`"))
+                .with_help(format!("sizes that the file leaves open: {known}")));
+        }
+    }
+    let mut notes = Vec::new();
+    for &v in graph.inputs() {
+        let value = graph.value(v)?;
+        notes.push(format!("input {}: {}", value.name, value.fact));
+    }
+    for (name, v) in graph.outputs() {
+        notes.push(format!("output {name}: {}", graph.value(*v)?.fact));
+    }
+    notes.push(format!(
+        "{}, operators of version {}",
+        match imported.origin.producer() {
+            producer if producer.is_empty() => "written by an unnamed program".to_owned(),
+            producer => format!("written by {producer}"),
+        },
+        imported.origin.opset()
+    ));
+    if !found.folded.is_empty() {
+        let count = found.folded.len();
+        notes.push(format!("batch normalization is folded into {count} convolutions, if there was any"));
+    }
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for (kind, _) in &found.written_out {
+        *kinds.entry(kind).or_default() += 1;
+    }
+    if !kinds.is_empty() {
+        let list: Vec<String> = kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+        notes.push(format!("recognized where it was written out in several nodes: {}", list.join(", ")));
+    }
+    if !found.left.is_empty() {
+        let list: Vec<String> = found.left.iter().map(|(op, n)| format!("{n} {op}")).collect();
+        notes.push(format!("kept as operators of ONNX: {}", list.join(", ")));
+    }
+    let sizes = bindings.iter().map(|(name, n)| format!("{name} = {n}")).collect::<Vec<_>>().join(", ");
+    notes.insert(0, String::new());
+    let extra = vec![
+        ("written_out", json!(kinds)),
+        ("folded", json!(found.folded)),
+        ("kept", json!(found.left)),
+        ("sizes", json!(bindings)),
+    ];
+    let of = if sizes.is_empty() { "for one run".to_owned() } else { format!("for {sizes}") };
+    Report { graph, bindings, of, notes, extra }.tell(args, json)
+}
+
+/// Adds the symbols of a size, each as 1.
+fn symbols(dim: &Dim, bindings: &mut Bindings) {
+    match dim {
+        Dim::Known(_) => {}
+        Dim::Symbol(s) => {
+            bindings.entry(s.to_string()).or_insert(1);
+        }
+        Dim::Expr(e) => match &**e {
+            DimExpr::Add(a, b) | DimExpr::Mul(a, b) => {
+                symbols(a, bindings);
+                symbols(b, bindings);
+            }
+            DimExpr::Offset(a, _) | DimExpr::FloorDiv(a, _) | DimExpr::CeilDiv(a, _) => symbols(a, bindings),
+        },
+    }
+}

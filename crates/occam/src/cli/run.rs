@@ -1,0 +1,346 @@
+//! `occam run`
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use occam_data::Seed;
+use occam_data::streams::Draw;
+use occam_engine::{Device, Executor, Params, Request, Tensor};
+use occam_graph::recognize::recognize;
+use occam_graph::{Array, Bindings, DType, Data, Dim, Fact, Graph, Weights};
+use occam_interp::Interpreter;
+use occam_io::npz;
+use occam_io::onnx::{ImportOptions, Imported, import};
+use serde_json::json;
+
+use super::Outcome;
+use crate::console::{print_json, print_line};
+use crate::diagnostic::Failure;
+use crate::table;
+
+mod image;
+
+/// Run an ONNX file on arrays, an image, or random numbers
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    occam run model.onnx --inputs in.npz --outputs out.npz\n  \
+    occam run model.onnx --inputs in.npz --expect out.npz --tolerance 1e-4\n  \
+    occam run model.onnx --input-image cat.jpg --mean 123.675,116.28,103.53 --std 58.395,57.12,57.375\n  \
+    occam run model.onnx --random --dim batch=4 --iters 20\n\n\
+    Arrays are given and returned by the names of the model's inputs and outputs. A model with one input takes the only array\n\
+    of a .npz or a .npy file whatever it is called. Every operator is evaluated as its definition says; --engine runs the\n\
+    model as training does instead: its layers recognized, by the training kernels.")]
+pub struct Args {
+    /// The model (.onnx)
+    model: PathBuf,
+    /// Arrays by the names of the inputs (.npz, or .npy for a model with one input)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["input_image", "random"])]
+    inputs: Option<PathBuf>,
+    /// An image for the model's only input, resized to its height and width
+    #[arg(long, value_name = "FILE", conflicts_with = "random")]
+    input_image: Option<PathBuf>,
+    /// Subtracted from the image's channels, in 0..255 [default: 0]
+    #[arg(long, value_name = "M,..", value_delimiter = ',', requires = "input_image")]
+    mean: Vec<f32>,
+    /// What the image's channels are divided by [default: 255]
+    #[arg(long, value_name = "S,..", value_delimiter = ',', requires = "input_image")]
+    std: Vec<f32>,
+    /// Channels of the image in the order blue, green, red
+    #[arg(long, requires = "input_image")]
+    bgr: bool,
+    /// Run on random numbers of [0, 1), from this seed
+    #[arg(long, value_name = "SEED", num_args = 0..=1, default_missing_value = "0")]
+    random: Option<u64>,
+    /// Sizes that the model leaves open [default: 1]: `batch=4`
+    #[arg(long, value_name = "NAME=N", value_parser = parse_dim)]
+    dim: Vec<(String, usize)>,
+    /// Write the outputs here (.npz)
+    #[arg(long, value_name = "FILE")]
+    outputs: Option<PathBuf>,
+    /// Compare with the outputs in this file; it is an error if one differs
+    #[arg(long, value_name = "FILE")]
+    expect: Option<PathBuf>,
+    /// How far an element may be from what is expected, relative to the largest of its output
+    #[arg(long, default_value_t = 1e-4, value_name = "X")]
+    tolerance: f64,
+    /// Times it is run; the median is told
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    iters: u32,
+    /// Run it as training does
+    #[arg(long)]
+    engine: bool,
+}
+
+pub fn parse_dim(text: &str) -> Result<(String, usize), String> {
+    let (name, size) = text.rsplit_once('=').ok_or("a size is given as NAME=N")?;
+    Ok((name.to_owned(), size.parse().map_err(|_| format!("`{size}` is no size"))?))
+}
+
+impl Args {
+    pub fn run(self, json: bool) -> Outcome {
+        let started = Instant::now();
+        let imported = import(&self.model, &ImportOptions::default())?;
+        let import_seconds = started.elapsed().as_secs_f64();
+        let inputs = self.arrays(&imported.graph)?;
+        let mut runnable = Runnable::new(imported, self.engine)?;
+        let mut seconds = Vec::new();
+        let mut outputs = Weights::new();
+        for _ in 0..self.iters {
+            let started = Instant::now();
+            outputs = runnable.run(&inputs)?;
+            seconds.push(started.elapsed().as_secs_f64());
+        }
+        seconds.sort_by(f64::total_cmp);
+        let median = seconds.get(seconds.len() / 2).copied().unwrap_or(0.0);
+        if let Some(path) = &self.outputs {
+            npz::save(path, &outputs)?;
+        }
+        let differences = self.differences(&outputs)?;
+        if json {
+            let list: Vec<_> = outputs.iter().map(|(name, a)| summary(name, a)).collect();
+            print_json(&json!({
+                "event": "run", "outputs": list, "import_ms": import_seconds * 1e3, "run_ms": median * 1e3,
+                "differences": differences.iter().map(|(n, d)| (n.clone(), json!(d))).collect::<serde_json::Map<_, _>>(),
+            }));
+        } else {
+            self.tell(&outputs, &differences, import_seconds, median);
+        }
+        match differences.iter().find(|(_, d)| !(*d <= self.tolerance)) {
+            None => Ok(()),
+            Some((name, d)) => Err(Failure::new(format!(
+                "output `{name}` is {d:.1e} of its largest element away from what is expected, more than {:.1e}",
+                self.tolerance
+            ))),
+        }
+    }
+
+    fn tell(&self, outputs: &Weights, differences: &[(String, f64)], import: f64, median: f64) {
+        let mut rows = Vec::new();
+        for (name, array) in outputs {
+            let (min, max, mean) = statistics(array);
+            let difference = differences.iter().find(|(n, _)| n == name);
+            rows.push(vec![
+                name.clone(),
+                format!("{}{:?}", array.dtype(), array.shape()),
+                format!("{min:.5}"),
+                format!("{max:.5}"),
+                format!("{mean:.5}"),
+                difference.map_or_else(String::new, |(_, d)| format!("{d:.1e}")),
+            ]);
+        }
+        let header = ["output", "shape", "min", "max", "mean", "difference"];
+        let columns = if differences.is_empty() { 5 } else { 6 };
+        rows.iter_mut().for_each(|r| r.truncate(columns));
+        print_line(&table::render(header.get(..columns).unwrap_or(&header), &rows));
+        if self.input_image.is_some()
+            && let Some((_, scores)) = outputs.first()
+            && let Some(best) = best(scores)
+        {
+            print_line("");
+            for (class, score) in best {
+                print_line(&format!("class {class:>5}  {score:.4}"));
+            }
+        }
+        print_line(&format!("\nimported in {:.1} ms, ran in {:.1} ms", import * 1e3, median * 1e3));
+    }
+
+    /// The inputs of the model.
+    fn arrays(&self, graph: &Graph) -> Result<Weights, Failure> {
+        let bindings: Bindings = self.dim.iter().cloned().collect();
+        let mut inputs = Vec::new();
+        for &id in graph.inputs() {
+            let value = graph.value(id)?;
+            inputs.push((value.name.clone(), value.fact.clone()));
+        }
+        let known = |s: &str| {
+            inputs.iter().any(|(_, f)| f.shape.iter().any(|d| matches!(d, Dim::Symbol(n) if &**n == s)))
+        };
+        if let Some((unknown, _)) = self.dim.iter().find(|(name, _)| !known(name)) {
+            return Err(Failure::new(format!("--dim: no input has a size called `{unknown}`"))
+                .with_help(format!("the model's inputs are:\n{}", list(&inputs))));
+        }
+        if let Some(path) = &self.inputs {
+            let mut arrays = npz::load(path)?;
+            if let ([(name, _)], 1) = (inputs.as_slice(), arrays.len())
+                && !arrays.contains_key(name)
+                && let Some((_, only)) = arrays.pop()
+            {
+                arrays.insert(name.clone(), only);
+            }
+            let missing = inputs.iter().find(|(name, _)| !arrays.contains_key(name));
+            if let Some((name, fact)) = missing {
+                let given: Vec<&str> = arrays.keys().map(String::as_str).collect();
+                return Err(Failure::new(format!(
+                    "{} has no array `{name}` {fact}; it has: {}",
+                    path.display(),
+                    given.join(", ")
+                ))
+                .with_help(format!("the model's inputs are:\n{}", list(&inputs))));
+            }
+            return Ok(arrays);
+        }
+        if let Some(path) = &self.input_image {
+            let [(name, fact)] = inputs.as_slice() else {
+                return Err(Failure::new("--input-image is for models with one input")
+                    .with_help(format!("the model's inputs are:\n{}", list(&inputs))));
+            };
+            let array = image::input(path, fact, &bindings, &self.mean, &self.std, self.bgr)?;
+            return Ok(Weights::from([(name.clone(), array)]));
+        }
+        let Some(seed) = self.random else {
+            return Err(Failure::new("nothing to run the model on: give --inputs, --input-image or --random")
+                .with_help(format!("the model's inputs are:\n{}", list(&inputs))));
+        };
+        inputs.iter().map(|(name, fact)| Ok((name.clone(), random(name, fact, &bindings, seed)?))).collect()
+    }
+
+    /// By output: the largest difference from what is expected, relative to the largest element.
+    fn differences(&self, outputs: &Weights) -> Result<Vec<(String, f64)>, Failure> {
+        let Some(path) = &self.expect else { return Ok(Vec::new()) };
+        let expected = npz::load(path)?;
+        let mut differences = Vec::new();
+        for (name, found) in outputs {
+            let wanted = match (expected.get(name), expected.len()) {
+                (Some(wanted), _) => wanted,
+                (None, 1) if outputs.len() == 1 => &expected[0],
+                (None, _) => {
+                    return Err(Failure::new(format!("{} has no array `{name}`", path.display())));
+                }
+            };
+            if wanted.shape() != found.shape() {
+                return Err(Failure::new(format!("output `{name}` is {found:?}, expected is {wanted:?}")));
+            }
+            differences.push((name.clone(), difference(&numbers(found), &numbers(wanted))));
+        }
+        Ok(differences)
+    }
+}
+
+/// A model, ready to run.
+enum Runnable {
+    Interpreted(Imported),
+    Engine(Executor, Params),
+}
+
+impl Runnable {
+    fn new(mut imported: Imported, engine: bool) -> Result<Self, Failure> {
+        if !engine {
+            return Ok(Self::Interpreted(imported));
+        }
+        recognize(&mut imported.graph, &mut imported.weights)?;
+        let params = Params::new(&imported.graph, &imported.weights, &Device::cpu())?;
+        Ok(Self::Engine(Executor::new(Arc::new(imported.graph))?, params))
+    }
+
+    fn run(&mut self, inputs: &Weights) -> Result<Weights, Failure> {
+        match self {
+            Self::Interpreted(m) => Ok(Interpreter::new(&m.graph, &m.weights)?.run(inputs)?),
+            Self::Engine(executor, params) => {
+                let graph = executor.graph().clone();
+                let mut tensors = Vec::new();
+                for &id in graph.inputs() {
+                    let name = &graph.value(id)?.name;
+                    let array = inputs.get(name).ok_or_else(|| Failure::new(format!("input `{name}` is missing")))?;
+                    tensors.push(Tensor::from_array(array, &Device::cpu())?);
+                }
+                let out = executor.run(&params.constants(), &tensors, &Request::default())?;
+                let named = graph.outputs().iter().zip(&out.outputs);
+                named.map(|((name, _), t)| Ok((name.clone(), t.to_array()?))).collect()
+            }
+        }
+    }
+}
+
+fn list(inputs: &[(String, Fact)]) -> String {
+    inputs.iter().map(|(name, fact)| format!("  {name}: {fact}")).collect::<Vec<_>>().join("\n")
+}
+
+/// The shape of an input; sizes that are open are 1.
+fn shape(fact: &Fact, bindings: &Bindings) -> Result<Vec<usize>, Failure> {
+    let size = |d: &Dim| match d {
+        Dim::Symbol(s) => Ok(bindings.get(&**s).copied().unwrap_or(1)),
+        d => d.eval(bindings),
+    };
+    Ok(fact.shape.iter().map(size).collect::<Result<_, _>>()?)
+}
+
+fn random(name: &str, fact: &Fact, bindings: &Bindings, seed: u64) -> Result<Array, Failure> {
+    let shape = shape(fact, bindings)?;
+    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n < 1 << 32);
+    let count = count.ok_or_else(|| Failure::new(format!("input `{name}` {fact} is too large")))?;
+    let mut stream = Seed(seed).stream(name, &[]);
+    let data: Vec<f32> = (0..count).map(|_| stream.uniform_f32()).collect();
+    let floats = Array::from_f32(shape.clone(), data)?;
+    Ok(match fact.dtype {
+        DType::F32 => floats,
+        DType::U8 => {
+            Array::new(shape, Data::U8(floats.as_f32()?.iter().map(|x| (x * 255.0) as u8).collect()))?
+        }
+        DType::I64 => Array::from_i64(shape, floats.as_f32()?.iter().map(|x| (x * 2.0) as i64).collect())?,
+        DType::I32 => {
+            Array::new(shape, Data::I32(floats.as_f32()?.iter().map(|x| (x * 2.0) as i32).collect()))?
+        }
+        DType::Bool => Array::new(shape, Data::Bool(floats.as_f32()?.iter().map(|x| *x < 0.5).collect()))?,
+        DType::F64 => {
+            Array::new(shape, Data::F64(floats.as_f32()?.iter().map(|&x| x.into()).collect()))?
+        }
+        other => {
+            return Err(Failure::new(format!("input `{name}`: random elements of type {other} are not made"))
+                .with_help("give them with --inputs"));
+        }
+    })
+}
+
+fn numbers(array: &Array) -> Vec<f64> {
+    match array.data() {
+        Data::F32(v) => v.iter().map(|&x| x.into()).collect(),
+        Data::F64(v) => v.clone(),
+        Data::F16(v) => v.iter().map(|x| x.to_f64()).collect(),
+        Data::BF16(v) => v.iter().map(|x| x.to_f64()).collect(),
+        Data::I8(v) => v.iter().map(|&x| x.into()).collect(),
+        Data::U8(v) => v.iter().map(|&x| x.into()).collect(),
+        Data::I16(v) => v.iter().map(|&x| x.into()).collect(),
+        Data::U16(v) => v.iter().map(|&x| x.into()).collect(),
+        Data::I32(v) => v.iter().map(|&x| x.into()).collect(),
+        Data::U32(v) => v.iter().map(|&x| x.into()).collect(),
+        Data::I64(v) => v.iter().map(|&x| x as f64).collect(),
+        Data::U64(v) => v.iter().map(|&x| x as f64).collect(),
+        Data::Bool(v) => v.iter().map(|&x| f64::from(u8::from(x))).collect(),
+    }
+}
+
+/// The largest difference, relative to the largest element; not a number where only one of two is none.
+fn difference(found: &[f64], wanted: &[f64]) -> f64 {
+    let largest = wanted.iter().filter(|x| x.is_finite()).fold(0f64, |m, x| m.max(x.abs()));
+    let each = found.iter().zip(wanted).map(|(a, b)| {
+        let same = a == b || a.is_nan() && b.is_nan();
+        if same { 0.0 } else { (a - b).abs() / largest.max(1e-30) }
+    });
+    each.fold(0.0, |m, d| if d.is_nan() || m > d { if d.is_nan() { d } else { m } } else { d })
+}
+
+fn statistics(array: &Array) -> (f64, f64, f64) {
+    let v = numbers(array);
+    let min = v.iter().copied().fold(f64::INFINITY, f64::min);
+    let max = v.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (min, max, v.iter().sum::<f64>() / v.len().max(1) as f64)
+}
+
+fn summary(name: &str, array: &Array) -> serde_json::Value {
+    let (min, max, mean) = statistics(array);
+    json!({
+        "name": name, "dtype": array.dtype().to_string(), "shape": array.shape(), "min": min, "max": max, "mean": mean,
+    })
+}
+
+/// The five best classes of `[1, K]` scores.
+fn best(scores: &Array) -> Option<Vec<(usize, f64)>> {
+    if !matches!(scores.shape(), [1, k] if *k > 1) {
+        return None;
+    }
+    let mut all: Vec<(usize, f64)> = numbers(scores).into_iter().enumerate().collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1));
+    all.truncate(5);
+    Some(all)
+}
