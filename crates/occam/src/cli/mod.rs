@@ -4,6 +4,7 @@ mod bench;
 mod common;
 mod compress;
 mod config;
+mod convert;
 mod dry_run;
 mod export;
 mod inspect;
@@ -46,6 +47,7 @@ enum Command {
     Export(export::Args),
     Inspect(inspect::Args),
     Run(run::Args),
+    Convert(convert::Args),
     Bench(bench::Args),
     Config(config::Args),
 }
@@ -70,6 +72,7 @@ impl Cli {
             Command::Export(args) => args.run(self.json),
             Command::Inspect(args) => args.run(self.json),
             Command::Run(args) => args.run(self.json),
+            Command::Convert(args) => args.run(self.json),
             Command::Bench(args) => args.run(self.json),
             Command::Config(args) => args.run(self.json),
         }

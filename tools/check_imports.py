@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""Import torchvision's models as PyTorch exports them, run them, write them and run what was written in ONNX Runtime.
+
+    python tools/check_imports.py [--only resnet18 ..] [--exporter legacy|dynamo] [--detection] [--json]
+
+For every classification family of torchvision (random weights, seed 0), by both exporters of PyTorch: ONNX Runtime's outputs
+on random images are what `occam run` and `occam run --engine` must give within 1e-4 of the largest element, and the file
+that `occam convert` writes from it must give the same in ONNX Runtime. With `--detection` the detection and segmentation
+models instead, which are imported and run. Needs torch, torchvision, onnx, onnxscript, onnxruntime and a release build.
+Exits 1 where one fails.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+import torchvision
+
+ROOT = Path(__file__).resolve().parent.parent
+OCCAM = ROOT / "target" / "release" / "occam"
+TOLERANCE = 1e-4
+
+# The smallest of every family; `--all` takes every model.
+FAMILIES = [
+    "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet", "inception_v3",
+    "maxvit_t", "mnasnet1_0", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf",
+    "resnet18", "resnet50", "resnext50_32x4d", "shufflenet_v2_x1_0", "squeezenet1_0", "squeezenet1_1", "swin_t", "swin_v2_t",
+    "vgg11", "vgg11_bn", "vit_b_16", "wide_resnet50_2",
+]  # fmt: skip
+DETECTION = [
+    "fasterrcnn_resnet50_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn", "retinanet_resnet50_fpn",
+    "ssdlite320_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large", "deeplabv3_resnet50", "fcn_resnet50",
+    "lraspp_mobilenet_v3_large",
+]  # fmt: skip
+
+
+def model(name):
+    torch.manual_seed(0)
+    options = {"weights": None}
+    if name in DETECTION:
+        options["weights_backbone"] = None
+    if name in ("googlenet", "inception_v3"):
+        options["init_weights"] = True
+    built = torchvision.models.get_model(name, **options).eval()
+    # Fresh networks shrink their signal to nothing; statistics of their own keep it of size 1.
+    calibrate(built, size(name))
+    return built
+
+
+def calibrate(built, side):
+    norms = [m for m in built.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    if not norms:
+        return
+    for m in norms:
+        m.train()
+        m.momentum = None
+    x = torch.rand(2, 3, side, side)
+    with torch.no_grad():
+        backbone = getattr(built, "backbone", built)
+        backbone(x)
+    built.eval()
+
+
+def size(name):
+    return {"inception_v3": 299, "ssdlite320_mobilenet_v3_large": 320, "fasterrcnn_mobilenet_v3_large_320_fpn": 320}.get(name, 224)
+
+
+class Plain(torch.nn.Module):
+    """A segmentation model whose dict of outputs is a tuple."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return tuple(self.inner(x).values())
+
+
+def export(name, exporter, path):
+    built = model(name)
+    side = size(name)
+    detection = name in DETECTION
+    if detection and ("deeplab" in name or "fcn" in name or "raspp" in name):
+        built = Plain(built)
+    x = torch.rand(1 if detection else 2, 3, side, side)
+    argument = ([x[0]],) if detection and not isinstance(built, Plain) else (x,)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if exporter == "legacy":
+            axes = None if detection else {"input": {0: "batch"}, "output": {0: "batch"}}
+            names = {} if detection else {"output_names": ["output"]}
+            torch.onnx.export(built, argument, path, dynamo=False, input_names=["input"], dynamic_axes=axes, opset_version=17, **names)
+        else:
+            shapes = None if detection else ({0: torch.export.Dim("batch")},)
+            torch.onnx.export(built, argument, path, dynamo=True, input_names=["input"], dynamic_shapes=shapes, external_data=False, verbose=False)
+
+
+def occam(*arguments):
+    start = time.perf_counter()
+    done = subprocess.run([OCCAM, *map(str, arguments), "--json"], capture_output=True, text=True, timeout=900)
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    last = told[-1] if told else {}
+    if done.returncode != 0:
+        raise RuntimeError(last.get("message") or done.stderr.strip().splitlines()[-1:] or "failed")
+    return last | {"wall": time.perf_counter() - start}
+
+
+def difference(found, wanted):
+    if found.shape != wanted.shape:
+        return float("inf")
+    if wanted.size == 0:
+        return 0.0
+    largest = np.abs(wanted).max() or 1.0
+    return float(np.abs(found.astype("f8") - wanted.astype("f8")).max() / largest)
+
+
+def check(name, exporter, work):
+    """A row of the table; raises where something does not hold."""
+    path = work / "model.onnx"
+    export(name, exporter, path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    inputs = {}
+    for value in session.get_inputs():
+        shape = [d if isinstance(d, int) else 2 for d in value.shape]
+        inputs[value.name] = rng.random(shape, dtype="f4")
+    names = [o.name for o in session.get_outputs()]
+    wanted = dict(zip(names, session.run(None, inputs)))
+    np.savez(work / "in.npz", **inputs)
+    row = {"model": name, "exporter": exporter}
+    ran = occam("run", path, "--inputs", work / "in.npz", "--outputs", work / "out.npz")
+    row["import_ms"], row["run_ms"] = ran["import_ms"], ran["run_ms"]
+    found = np.load(work / "out.npz")
+    row["interpreter"] = max(difference(found[n], wanted[n]) for n in names)
+    if name in DETECTION:
+        return row
+    occam("run", path, "--engine", "--inputs", work / "in.npz", "--outputs", work / "engine.npz")
+    found = np.load(work / "engine.npz")
+    row["engine"] = max(difference(found[n], wanted[n]) for n in names)
+    for kind, options in (("as_is", ["--as-is"]), ("recognized", [])):
+        again = work / f"{kind}.onnx"
+        occam("convert", path, again, *options)
+        session = onnxruntime.InferenceSession(again, providers=["CPUExecutionProvider"])
+        found = dict(zip([o.name for o in session.get_outputs()], session.run(None, inputs)))
+        row[kind] = max(difference(found[n], wanted[n]) for n in names)
+    told = occam("inspect", path)
+    row["macs"], row["params"], row["kept"] = told["total"]["macs"], told["total"]["params"], told["kept"]
+    return row
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", default=[])
+    parser.add_argument("--exporter", choices=["legacy", "dynamo"])
+    parser.add_argument("--detection", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    names = args.only or (DETECTION if args.detection else FAMILIES)
+    exporters = [args.exporter] if args.exporter else ["legacy", "dynamo"]
+    failed = 0
+    for name in names:
+        for exporter in exporters:
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    row = check(name, exporter, Path(folder))
+                except Exception as error:  # noqa: BLE001: whatever went wrong is a line of the table
+                    row = {"model": name, "exporter": exporter, "error": str(error)[:300]}
+            figures = [row.get(k) for k in ("interpreter", "engine", "as_is", "recognized") if k in row]
+            bad = "error" in row or any(not f <= TOLERANCE for f in figures)
+            failed += bad
+            if args.json:
+                print(json.dumps(row), flush=True)
+                continue
+            cells = " ".join(f"{k} {row[k]:.1e}" for k in ("interpreter", "engine", "as_is", "recognized") if k in row)
+            times = f"import {row['import_ms']:.0f} ms run {row['run_ms']:.0f} ms" if "import_ms" in row else ""
+            print(f"{'FAIL' if bad else 'ok  '} {name:32} {exporter:6} {cells} {times} {row.get('kept', '')} {row.get('error', '')}", flush=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
