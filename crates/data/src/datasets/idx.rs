@@ -20,8 +20,13 @@ pub struct Idx<const RANK: usize> {
     pub data: Vec<u8>,
 }
 
-/// More than any data set of this format has, and little enough to refuse a gzip bomb before memory runs out.
+/// More than any data set of this format has.
 const MAX_BYTES: u64 = 4 << 30;
+
+/// The most that `packed` bytes of gzip may unpack to: no images are packed as well as a bomb is.
+fn most_unpacked(packed: usize) -> u64 {
+    (packed as u64).saturating_mul(200).clamp(64 << 20, MAX_BYTES)
+}
 
 /// Element type of unsigned bytes, in the third byte of the magic number.
 const UNSIGNED_BYTE: u8 = 8;
@@ -39,7 +44,7 @@ impl<const RANK: usize> Idx<RANK> {
         let content = if packed.starts_with(&[0x1f, 0x8b]) {
             let mut content = Vec::new();
             MultiGzDecoder::new(packed.as_slice())
-                .take(MAX_BYTES)
+                .take(most_unpacked(packed.len()))
                 .read_to_end(&mut content)
                 .map_err(|error| corrupt(format!("the gzip stream is broken or cut short ({error})")))?;
             content

@@ -14,8 +14,13 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::{Error, Result, atomic_write};
 
-/// The most bytes that an array in an archive may unpack to.
+/// The most bytes that an archive may unpack to, whatever its own size.
 const MOST: u64 = 1 << 34;
+
+/// The most bytes that an archive of `packed` bytes may unpack to: no numbers are packed as well as a bomb is.
+fn most(packed: u64) -> u64 {
+    packed.saturating_mul(200).clamp(64 << 20, MOST)
+}
 
 fn malformed(path: &Path, message: impl ToString) -> Error {
     Error::Malformed { format: "NumPy", path: path.into(), message: message.to_string() }
@@ -37,10 +42,20 @@ pub fn load(path: impl AsRef<Path>) -> Result<Weights> {
         let array = npy::parse(&bytes).map_err(|m| malformed(path, m))?;
         return Ok(Weights::from([(String::new(), array)]));
     }
-    unpack(path, file)
+    let length = file.metadata().map_err(Error::io("read", path))?.len();
+    unpack(path, file, length)
 }
 
-fn unpack(path: &Path, file: impl Read + Seek) -> Result<Weights> {
+/// [`load`] of bytes in memory.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_bytes(bytes: &[u8]) -> Result<Weights> {
+    unpack(Path::new("arrays.npz"), Cursor::new(bytes), bytes.len() as u64)
+}
+
+fn unpack(path: &Path, file: impl Read + Seek, packed: u64) -> Result<Weights> {
+    let mut left = most(packed);
     let mut archive = ZipArchive::new(file).map_err(|e| malformed(path, e))?;
     let mut arrays = Weights::new();
     for i in 0..archive.len() {
@@ -50,10 +65,10 @@ fn unpack(path: &Path, file: impl Read + Seek) -> Result<Weights> {
         let wrong = |m: String| malformed(path, format!("array `{name}`: {m}"));
         let mut bytes = Vec::new();
         // What an archive says of its sizes need not be true.
-        let read = entry.take(MOST + 1).read_to_end(&mut bytes).map_err(|e| wrong(e.to_string()))?;
-        if read as u64 > MOST {
-            return Err(wrong(format!("it unpacks to more than {MOST} bytes")));
-        }
+        let read = entry.take(left + 1).read_to_end(&mut bytes).map_err(|e| wrong(e.to_string()))?;
+        left = left
+            .checked_sub(read as u64)
+            .ok_or_else(|| wrong(format!("it unpacks to more than {left} bytes, as no array of numbers does")))?;
         let array = npy::parse(&bytes).map_err(wrong)?;
         arrays.insert(name, array);
     }
@@ -106,14 +121,14 @@ mod tests {
         save(&path, &Weights::from([("x".to_owned(), Array::from_f32([2], vec![1.0, 2.0]).unwrap())])).unwrap();
         let whole = std::fs::read(&path).unwrap();
         for end in 0..whole.len() {
-            assert!(unpack(&path, Cursor::new(&whole[..end])).is_err(), "{end}");
+            assert!(unpack(&path, Cursor::new(&whole[..end]), 0).is_err(), "{end}");
         }
     }
 
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = unpack(Path::new("a"), Cursor::new(bytes));
+            let _ = unpack(Path::new("a"), Cursor::new(bytes), 0);
         }
     }
 }

@@ -8,7 +8,7 @@ mod header;
 mod read;
 mod write;
 
-pub use read::load;
+pub use read::{load, load_bytes};
 pub use write::save;
 
 use occam_graph::DType;

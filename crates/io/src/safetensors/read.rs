@@ -30,6 +30,14 @@ pub fn load(path: impl AsRef<Path>) -> Result<(Weights, IndexMap<String, String>
     parse(path, &map)
 }
 
+/// [`load`] of bytes in memory.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_bytes(bytes: &[u8]) -> Result<(Weights, IndexMap<String, String>)> {
+    parse(Path::new("weights.safetensors"), bytes)
+}
+
 fn malformed(path: &Path, message: String) -> Error {
     Error::Malformed { format: "safetensors", path: path.into(), message }
 }
