@@ -87,6 +87,9 @@ fn commands_work() {
     for file in files {
         let dir = tempfile::tempdir().unwrap();
         class_folders(dir.path());
+        for (from, to) in [("onnx/small.onnx", "model.onnx"), ("data/files/444.jpg", "cat.jpg")] {
+            std::fs::copy(root.join("tests/golden").join(from), dir.path().join(to)).unwrap();
+        }
         for shared in ["configs", "data"] {
             std::os::unix::fs::symlink(root.join(shared).canonicalize().unwrap(), dir.path().join(shared))
                 .unwrap();
