@@ -4,7 +4,9 @@
 //! falls back on it where an operator has no gradient. There is a file for each group of operators in [`ops`], under the
 //! name that the group has in `occam_graph::onnx`.
 
+mod arith;
 mod error;
+mod map;
 mod numbers;
 mod ops;
 mod run;

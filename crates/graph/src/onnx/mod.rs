@@ -7,8 +7,25 @@
 //! What is known of an operator is its [`Def`]; there is a file for each group of them here, one of the same name with
 //! their evaluation in `occam-interp`, and a line in [`TABLES`].
 
+mod activation;
+mod arg;
 pub mod attribute;
+mod binary;
+mod broadcast;
+mod cast;
+mod cumulative;
+mod det;
+mod dropout;
+mod local_norm;
+mod loss;
+mod norm;
+mod reduce;
+mod select;
+mod sizes;
+mod softmax;
 mod unary;
+mod variadic;
+mod window;
 
 use std::fmt;
 
@@ -80,7 +97,24 @@ impl Def {
 }
 
 /// All groups of operators.
-const TABLES: &[&[Def]] = &[unary::TABLE];
+const TABLES: &[&[Def]] = &[
+    activation::TABLE,
+    arg::TABLE,
+    binary::TABLE,
+    cast::TABLE,
+    cumulative::TABLE,
+    det::TABLE,
+    dropout::TABLE,
+    local_norm::TABLE,
+    loss::TABLE,
+    norm::TABLE,
+    reduce::TABLE,
+    select::TABLE,
+    softmax::TABLE,
+    unary::TABLE,
+    variadic::TABLE,
+    window::TABLE,
+];
 
 /// All operators that are known.
 pub fn defs() -> impl Iterator<Item = &'static Def> {

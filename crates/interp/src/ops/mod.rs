@@ -1,6 +1,21 @@
 //! Evaluation of operators, one group a file, as in `occam_graph::onnx`.
 
+mod activation;
+mod arg;
+mod binary;
+mod cast;
+mod cumulative;
+mod det;
+mod dropout;
+mod local_norm;
+mod loss;
+mod norm;
+mod reduce;
+mod select;
+mod softmax;
 mod unary;
+mod variadic;
+mod window;
 
 use occam_graph::onnx::Onnx;
 use occam_graph::{Array, DType};
@@ -23,7 +38,24 @@ impl Eval {
 }
 
 /// All groups of operators.
-const TABLES: &[&[Eval]] = &[unary::TABLE];
+const TABLES: &[&[Eval]] = &[
+    activation::TABLE,
+    arg::TABLE,
+    binary::TABLE,
+    cast::TABLE,
+    cumulative::TABLE,
+    det::TABLE,
+    dropout::TABLE,
+    local_norm::TABLE,
+    loss::TABLE,
+    norm::TABLE,
+    reduce::TABLE,
+    select::TABLE,
+    softmax::TABLE,
+    unary::TABLE,
+    variadic::TABLE,
+    window::TABLE,
+];
 
 /// An operator with its operands.
 pub(crate) struct Operands<'a> {

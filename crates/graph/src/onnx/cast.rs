@@ -1,0 +1,24 @@
+//! Changing the element type.
+
+use super::{Def, Site, elementwise, sizes};
+use crate::{DType, Error, Fact, Inferred, Result};
+
+pub(super) const TABLE: &[Def] = &[
+    Def::new("Cast", |s| {
+        let to = s.op.dtype("to")?.ok_or_else(|| Error::Op("attribute `to` is missing".into()))?;
+        cast(s, to)
+    })
+    .axes(elementwise),
+    Def::new("CastLike", |s| cast(s, s.fact(1)?.dtype)).axes(elementwise),
+];
+
+fn cast(site: &Site<'_>, to: DType) -> Result<Vec<Inferred>> {
+    let x = site.known(0)?;
+    let fact = Fact { dtype: to, shape: x.fact.shape.clone() };
+    let content = match x.content {
+        Some(content) if x.fact.dtype == to => Some(content.clone()),
+        Some(content) => x.sizes().and_then(|s| sizes::content(to, content.shape().to_vec(), s)),
+        None => None,
+    };
+    Ok(vec![Inferred { fact, content }])
+}
