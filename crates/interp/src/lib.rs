@@ -5,6 +5,7 @@
 //! name that the group has in `occam_graph::onnx`.
 
 mod error;
+mod moves;
 mod numbers;
 mod ops;
 mod run;

@@ -8,6 +8,12 @@
 //! their evaluation in `occam-interp`, and a line in [`TABLES`].
 
 pub mod attribute;
+pub mod contents;
+mod gather;
+mod generate;
+mod layout;
+mod scatter;
+mod shape;
 mod unary;
 
 use std::fmt;
@@ -16,6 +22,8 @@ use crate::axes::{input, output};
 use crate::ops::OpFamily;
 use crate::{AxisMap, Bindings, Cost, Dim, Error, Fact, Inferred, Known, Result};
 pub use attribute::{Attribute, Attributes, Subgraph};
+pub use layout::{equal_parts, order_of, slice_range};
+pub use shape::{axes_of, flatten_axis, shape_range};
 
 /// An operator as ONNX defines it.
 #[derive(Clone, PartialEq)]
@@ -80,7 +88,8 @@ impl Def {
 }
 
 /// All groups of operators.
-const TABLES: &[&[Def]] = &[unary::TABLE];
+const TABLES: &[&[Def]] =
+    &[unary::TABLE, shape::TABLE, layout::TABLE, generate::TABLE, gather::TABLE, scatter::TABLE];
 
 /// All operators that are known.
 pub fn defs() -> impl Iterator<Item = &'static Def> {
@@ -204,7 +213,8 @@ impl Onnx {
     pub fn capture_range(&self, name: &str) -> std::ops::Range<usize> {
         let count = |a: &Attribute| if let Attribute::Graph(g) = a { g.captures } else { 0 };
         let first = self.inputs.len().saturating_sub(self.captures());
-        let before: usize = self.attributes.iter().take_while(|(k, _)| *k != name).map(|(_, a)| count(a)).sum();
+        let before: usize =
+            self.attributes.iter().take_while(|(k, _)| *k != name).map(|(_, a)| count(a)).sum();
         let own = self.attributes.get(name).map_or(0, count);
         first + before..first + before + own
     }

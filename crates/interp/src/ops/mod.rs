@@ -1,5 +1,10 @@
 //! Evaluation of operators, one group a file, as in `occam_graph::onnx`.
 
+mod gather;
+mod generate;
+mod layout;
+mod scatter;
+mod shape;
 mod unary;
 
 use occam_graph::onnx::Onnx;
@@ -23,7 +28,8 @@ impl Eval {
 }
 
 /// All groups of operators.
-const TABLES: &[&[Eval]] = &[unary::TABLE];
+const TABLES: &[&[Eval]] =
+    &[unary::TABLE, shape::TABLE, layout::TABLE, generate::TABLE, gather::TABLE, scatter::TABLE];
 
 /// An operator with its operands.
 pub(crate) struct Operands<'a> {
