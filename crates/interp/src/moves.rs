@@ -134,16 +134,6 @@ pub(crate) fn at(x: &Array, shape: &[usize], positions: &[usize]) -> Result<Arra
     })
 }
 
-/// As [`at`], with an element of its own where there is no position.
-pub(crate) fn at_or(x: &Array, shape: &[usize], positions: &[Option<usize>], other: &Array) -> Result<Array> {
-    fn pick<T: Element>(v: &[T], positions: &[Option<usize>], other: &Array) -> Result<Vec<T>> {
-        let other = crate::numbers::elements::<T>(other)?.first().copied().unwrap_or(T::from_i64(0));
-        let all = positions.iter().map(|p| p.map_or(Some(other), |i| v.get(i).copied()));
-        all.collect::<Option<Vec<_>>>().ok_or_else(beyond)
-    }
-    each_type!(x, v => array(shape, pick(v, positions, other)?))
-}
-
 /// Arrays of one type side by side along `axis`.
 ///
 /// # Errors

@@ -12,6 +12,9 @@ pub mod contents;
 mod gather;
 mod generate;
 mod layout;
+mod pad;
+mod rearrange;
+mod resize;
 mod scatter;
 mod shape;
 mod unary;
@@ -23,6 +26,8 @@ use crate::ops::OpFamily;
 use crate::{AxisMap, Bindings, Cost, Dim, Error, Fact, Inferred, Known, Result};
 pub use attribute::{Attribute, Attributes, Subgraph};
 pub use layout::{equal_parts, order_of, slice_range};
+pub use pad::{PadAxis, centered, pad_axes};
+pub use resize::resized;
 pub use shape::{axes_of, flatten_axis, shape_range};
 
 /// An operator as ONNX defines it.
@@ -88,8 +93,17 @@ impl Def {
 }
 
 /// All groups of operators.
-const TABLES: &[&[Def]] =
-    &[unary::TABLE, shape::TABLE, layout::TABLE, generate::TABLE, gather::TABLE, scatter::TABLE];
+const TABLES: &[&[Def]] = &[
+    unary::TABLE,
+    shape::TABLE,
+    layout::TABLE,
+    generate::TABLE,
+    gather::TABLE,
+    scatter::TABLE,
+    pad::TABLE,
+    rearrange::TABLE,
+    resize::TABLE,
+];
 
 /// All operators that are known.
 pub fn defs() -> impl Iterator<Item = &'static Def> {

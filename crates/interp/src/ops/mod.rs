@@ -3,6 +3,9 @@
 mod gather;
 mod generate;
 mod layout;
+mod pad;
+mod rearrange;
+mod resize;
 mod scatter;
 mod shape;
 mod unary;
@@ -28,8 +31,17 @@ impl Eval {
 }
 
 /// All groups of operators.
-const TABLES: &[&[Eval]] =
-    &[unary::TABLE, shape::TABLE, layout::TABLE, generate::TABLE, gather::TABLE, scatter::TABLE];
+const TABLES: &[&[Eval]] = &[
+    unary::TABLE,
+    shape::TABLE,
+    layout::TABLE,
+    generate::TABLE,
+    gather::TABLE,
+    scatter::TABLE,
+    pad::TABLE,
+    rearrange::TABLE,
+    resize::TABLE,
+];
 
 /// An operator with its operands.
 pub(crate) struct Operands<'a> {
