@@ -9,6 +9,7 @@
 
 pub mod attribute;
 pub mod contents;
+mod control;
 mod gather;
 mod generate;
 mod layout;
@@ -16,6 +17,7 @@ mod pad;
 mod rearrange;
 mod resize;
 mod scatter;
+mod select;
 mod shape;
 mod unary;
 
@@ -25,6 +27,7 @@ use crate::axes::{input, output};
 use crate::ops::OpFamily;
 use crate::{AxisMap, Bindings, Cost, Dim, Error, Fact, Inferred, Known, Result};
 pub use attribute::{Attribute, Attributes, Subgraph};
+pub use control::carried;
 pub use layout::{equal_parts, order_of, slice_range};
 pub use pad::{PadAxis, centered, pad_axes};
 pub use resize::resized;
@@ -102,6 +105,8 @@ const TABLES: &[&[Def]] = &[
     scatter::TABLE,
     pad::TABLE,
     rearrange::TABLE,
+    select::TABLE,
+    control::TABLE,
     resize::TABLE,
 ];
 

@@ -1,5 +1,6 @@
 //! Evaluation of operators, one group a file, as in `occam_graph::onnx`.
 
+mod control;
 mod gather;
 mod generate;
 mod layout;
@@ -7,6 +8,7 @@ mod pad;
 mod rearrange;
 mod resize;
 mod scatter;
+mod select;
 mod shape;
 mod unary;
 
@@ -40,6 +42,8 @@ const TABLES: &[&[Eval]] = &[
     scatter::TABLE,
     pad::TABLE,
     rearrange::TABLE,
+    select::TABLE,
+    control::TABLE,
     resize::TABLE,
 ];
 
