@@ -164,3 +164,77 @@ fn scan(c: &Operands<'_>) -> Result<Vec<Array>> {
     }
     Ok(state)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use occam_graph::onnx::{Attribute, Onnx};
+    use occam_graph::{DType, Fact, Graph, Op};
+
+    use super::*;
+    use crate::evaluate;
+
+    /// A graph that carries `-v` on, and gives it as a result of the iteration; the counter and the condition pass through.
+    fn negating(loops: bool) -> Attribute {
+        let mut graph = Graph::new();
+        let scalar = |dtype| Fact::new(dtype, [0usize; 0]);
+        if loops {
+            graph.add_input("i", scalar(DType::I64)).unwrap();
+            let going = graph.add_input("going", scalar(DType::Bool)).unwrap();
+            graph.add_output("going", going).unwrap();
+        }
+        let v = graph.add_input("v", Fact::f32([1usize])).unwrap();
+        if !loops {
+            graph.add_input("x", Fact::f32([0usize; 0])).unwrap();
+        }
+        let op = Op::Onnx(Onnx::new("Neg", 13, 1));
+        let ids = graph.add_node_named("neg", op, &[v], &["w"]).unwrap();
+        graph.add_output("w", ids[0]).unwrap();
+        graph.add_output("each", ids[0]).unwrap();
+        Attribute::Graph(Arc::new(Subgraph { graph, captures: 0 }))
+    }
+
+    fn run_loop(trips: Option<i64>, going: bool) -> Result<Vec<Array>> {
+        let mut op = Onnx::new("Loop", 13, 3).with("body", negating(true));
+        op.inputs = vec![trips.is_some(), true, true];
+        op.outputs = vec![true, true];
+        let trips = trips.map(|n| Array::from_i64([], vec![n]).unwrap());
+        let going = Array::new([], Data::Bool(vec![going])).unwrap();
+        let inputs: Vec<Array> = trips.into_iter().chain([going, Array::full([1], 2.0)]).collect();
+        let known: Vec<occam_graph::Inferred> = inputs.iter().cloned().map(Into::into).collect();
+        let facts: Vec<&Fact> = known.iter().map(|k| &k.fact).collect();
+        let inferred = Op::Onnx(op.clone()).family().infer(&facts).unwrap();
+        let results = evaluate(&op, &inputs)?;
+        for (fact, x) in inferred.iter().zip(&results) {
+            assert_eq!(fact.rank(), x.shape().len());
+        }
+        Ok(results)
+    }
+
+    #[test]
+    fn loops_count_and_end() {
+        let three = run_loop(Some(3), true).unwrap();
+        assert_eq!(three[0].as_f32().unwrap(), [-2.0]);
+        assert_eq!(three[1], Array::from_f32([3, 1], vec![-2.0, 2.0, -2.0]).unwrap());
+        let none = run_loop(Some(3), false).unwrap();
+        assert_eq!((none[0].as_f32().unwrap(), none[1].shape()), (&[2.0][..], &[0, 1][..]));
+        assert_eq!(run_loop(Some(-1), true).unwrap()[1].shape(), [0, 1]);
+    }
+
+    #[test]
+    fn scans_gather_along_their_axes() {
+        let mut op = Onnx::new("Scan", 11, 2)
+            .with("body", negating(false))
+            .with("num_scan_inputs", Attribute::Int(1))
+            .with("scan_output_axes", Attribute::Ints(vec![1]))
+            .with("scan_output_directions", Attribute::Ints(vec![1]));
+        op.outputs = vec![true, true];
+        let inputs = [Array::full([1], 2.0), Array::full([3], 0.0)];
+        let results = evaluate(&op, &inputs).unwrap();
+        assert_eq!(results[0].as_f32().unwrap(), [-2.0]);
+        assert_eq!(results[1], Array::from_f32([1, 3], vec![-2.0, 2.0, -2.0]).unwrap());
+        op.version = 8;
+        assert!(evaluate(&op, &inputs).is_err());
+    }
+}
