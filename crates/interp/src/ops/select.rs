@@ -18,7 +18,7 @@ pub(super) const TABLE: &[Eval] = &[Eval::new("TopK", top_k), Eval::new("Unique"
 
 /// Numbers in order; what is no number comes last, equal to its like.
 fn compare<T: Element>(a: &T, b: &T) -> Ordering {
-    a.partial_cmp(b).unwrap_or_else(|| (a != a).cmp(&(b != b)))
+    a.partial_cmp(b).unwrap_or_else(|| a.to_f64().is_nan().cmp(&b.to_f64().is_nan()))
 }
 
 /// Of elements that are equal the first are taken.
