@@ -7,6 +7,7 @@
 mod arith;
 mod error;
 mod map;
+mod moves;
 mod numbers;
 mod ops;
 mod run;

@@ -23,6 +23,17 @@ mod reduce;
 mod select;
 mod sizes;
 mod softmax;
+mod top;
+pub mod contents;
+mod control;
+mod gather;
+mod generate;
+mod layout;
+mod pad;
+mod rearrange;
+mod resize;
+mod scatter;
+mod shape;
 mod unary;
 mod variadic;
 mod window;
@@ -33,6 +44,11 @@ use crate::axes::{input, output};
 use crate::ops::OpFamily;
 use crate::{AxisMap, Bindings, Cost, Dim, Error, Fact, Inferred, Known, Result};
 pub use attribute::{Attribute, Attributes, Subgraph};
+pub use control::carried;
+pub use layout::{equal_parts, order_of, slice_range};
+pub use pad::{PadAxis, centered, pad_axes};
+pub use resize::resized;
+pub use shape::{axes_of, flatten_axis, shape_range};
 
 /// An operator as ONNX defines it.
 #[derive(Clone, PartialEq)]
@@ -110,10 +126,20 @@ const TABLES: &[&[Def]] = &[
     norm::TABLE,
     reduce::TABLE,
     select::TABLE,
+    top::TABLE,
     softmax::TABLE,
     unary::TABLE,
     variadic::TABLE,
     window::TABLE,
+    shape::TABLE,
+    layout::TABLE,
+    generate::TABLE,
+    gather::TABLE,
+    scatter::TABLE,
+    pad::TABLE,
+    rearrange::TABLE,
+    control::TABLE,
+    resize::TABLE,
 ];
 
 /// All operators that are known.

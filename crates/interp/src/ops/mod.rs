@@ -13,6 +13,16 @@ mod norm;
 mod reduce;
 mod select;
 mod softmax;
+mod top;
+mod control;
+mod gather;
+mod generate;
+mod layout;
+mod pad;
+mod rearrange;
+mod resize;
+mod scatter;
+mod shape;
 mod unary;
 mod variadic;
 mod window;
@@ -51,10 +61,20 @@ const TABLES: &[&[Eval]] = &[
     norm::TABLE,
     reduce::TABLE,
     select::TABLE,
+    top::TABLE,
     softmax::TABLE,
     unary::TABLE,
     variadic::TABLE,
     window::TABLE,
+    shape::TABLE,
+    layout::TABLE,
+    generate::TABLE,
+    gather::TABLE,
+    scatter::TABLE,
+    pad::TABLE,
+    rearrange::TABLE,
+    control::TABLE,
+    resize::TABLE,
 ];
 
 /// An operator with its operands.
