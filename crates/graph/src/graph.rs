@@ -349,9 +349,14 @@ impl Graph {
     /// # Errors
     /// The operator refuses the inputs, or the name is taken.
     pub fn add_node(&mut self, name: &str, op: Op, inputs: &[ValueId]) -> Result<Vec<ValueId>> {
-        self.push_node(name, op, inputs, |slot| {
-            if slot == 0 { name.to_owned() } else { format!("{name}:{slot}") }
-        })
+        self.push_node(
+            name,
+            op,
+            inputs,
+            |slot| {
+                if slot == 0 { name.to_owned() } else { format!("{name}:{slot}") }
+            },
+        )
     }
 
     /// Adds a node whose outputs have names of their own.
@@ -365,8 +370,8 @@ impl Graph {
         inputs: &[ValueId],
         outputs: &[&str],
     ) -> Result<Vec<ValueId>> {
-        let added =
-            self.push_node(name, op, inputs, |slot| outputs.get(slot).copied().unwrap_or_default().to_owned())?;
+        let added = self
+            .push_node(name, op, inputs, |slot| outputs.get(slot).copied().unwrap_or_default().to_owned())?;
         if added.len() != outputs.len() {
             let message = format!("node `{name}` has {} outputs, {} named", added.len(), outputs.len());
             return Err(Error::Graph(message));
@@ -438,7 +443,9 @@ impl Graph {
                 v.fact = fact;
                 Ok(())
             }
-            Some(v) => Err(Error::Graph(format!("the fact of `{}` follows from its node or elements", v.name))),
+            Some(v) => {
+                Err(Error::Graph(format!("the fact of `{}` follows from its node or elements", v.name)))
+            }
             None => Err(Error::Graph(format!("there is no value #{}", id.0))),
         }
     }

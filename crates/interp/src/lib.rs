@@ -7,6 +7,7 @@
 mod error;
 mod numbers;
 mod ops;
+mod product;
 mod run;
 mod view;
 

@@ -53,11 +53,7 @@ impl<'a> Interpreter<'a> {
         let mut values: HashMap<ValueId, Array> = HashMap::new();
         self.bind(inputs, &mut values)?;
         self.compute(&mut values)?;
-        self.graph
-            .outputs()
-            .iter()
-            .map(|(name, v)| Ok((name.clone(), self.read(*v, &values)?)))
-            .collect()
+        self.graph.outputs().iter().map(|(name, v)| Ok((name.clone(), self.read(*v, &values)?))).collect()
     }
 
     /// The graph's outputs for inputs given in order, as a node that holds the graph gives them.

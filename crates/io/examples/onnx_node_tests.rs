@@ -94,7 +94,9 @@ fn run(test: &Path) -> Outcome {
         }
     };
     let graph = &imported.graph;
-    if let Some((_, node)) = graph.nodes().find(|(_, n)| matches!(&n.op, Op::Onnx(op) if !occam_interp::knows(op))) {
+    if let Some((_, node)) =
+        graph.nodes().find(|(_, n)| matches!(&n.op, Op::Onnx(op) if !occam_interp::knows(op)))
+    {
         return Outcome::NotSupported(format!("{} has no evaluation", node.op.family().name()));
     }
     let mut sets: Vec<PathBuf> = fs::read_dir(test)

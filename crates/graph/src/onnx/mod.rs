@@ -8,7 +8,13 @@
 //! their evaluation in `occam-interp`, and a line in [`TABLES`].
 
 pub mod attribute;
+mod conv;
+mod detection;
+mod matmul;
+mod pool;
+pub mod quantize;
 mod unary;
+pub mod window;
 
 use std::fmt;
 
@@ -80,7 +86,8 @@ impl Def {
 }
 
 /// All groups of operators.
-const TABLES: &[&[Def]] = &[unary::TABLE];
+const TABLES: &[&[Def]] =
+    &[conv::TABLE, detection::TABLE, matmul::TABLE, pool::TABLE, quantize::TABLE, unary::TABLE];
 
 /// All operators that are known.
 pub fn defs() -> impl Iterator<Item = &'static Def> {
@@ -204,7 +211,8 @@ impl Onnx {
     pub fn capture_range(&self, name: &str) -> std::ops::Range<usize> {
         let count = |a: &Attribute| if let Attribute::Graph(g) = a { g.captures } else { 0 };
         let first = self.inputs.len().saturating_sub(self.captures());
-        let before: usize = self.attributes.iter().take_while(|(k, _)| *k != name).map(|(_, a)| count(a)).sum();
+        let before: usize =
+            self.attributes.iter().take_while(|(k, _)| *k != name).map(|(_, a)| count(a)).sum();
         let own = self.attributes.get(name).map_or(0, count);
         first + before..first + before + own
     }

@@ -1,5 +1,10 @@
 //! Evaluation of operators, one group a file, as in `occam_graph::onnx`.
 
+mod conv;
+mod detection;
+mod matmul;
+mod pool;
+mod quantize;
 mod unary;
 
 use occam_graph::onnx::Onnx;
@@ -23,7 +28,8 @@ impl Eval {
 }
 
 /// All groups of operators.
-const TABLES: &[&[Eval]] = &[unary::TABLE];
+const TABLES: &[&[Eval]] =
+    &[conv::TABLE, detection::TABLE, matmul::TABLE, pool::TABLE, quantize::TABLE, unary::TABLE];
 
 /// An operator with its operands.
 pub(crate) struct Operands<'a> {

@@ -31,10 +31,10 @@ mod tensor;
 
 pub use export::{ExportOptions, export};
 pub use external::ExternalData;
+pub use file::{read_model, write_model, write_model_with};
 pub use import::{
     ImportOptions, Imported, OPSETS, Origin, array, export_imported, import, import_bytes, import_model,
 };
-pub use file::{read_model, write_model, write_model_with};
 /// Encodes and decodes the messages of [`proto`].
 pub use prost::Message;
 pub use proto::ModelProto;

@@ -199,7 +199,8 @@ impl<'a> Scope<'a> {
         let given = |v: &String| !v.is_empty();
         let mut inputs = Vec::with_capacity(node.input.len());
         for value in node.input.iter().filter(|v| given(v)) {
-            inputs.push(self.find(value).ok_or_else(|| format!("it reads `{value}`, which nothing defines"))?);
+            inputs
+                .push(self.find(value).ok_or_else(|| format!("it reads `{value}`, which nothing defines"))?);
         }
         let mut op = Onnx {
             domain: domain.to_owned(),
@@ -396,7 +397,9 @@ fn constant(node: &NodeProto) -> Result<Array, String> {
 fn fact(info: &ValueInfoProto, hint: Option<&Fact>) -> Result<Fact, String> {
     let tensor = match info.r#type.as_ref().and_then(|t| t.value.as_ref()) {
         Some(type_proto::Value::TensorType(t)) => t,
-        Some(_) => return Err("sequences, maps, optional and sparse values are not supported, only tensors".into()),
+        Some(_) => {
+            return Err("sequences, maps, optional and sparse values are not supported, only tensors".into());
+        }
         None => return hint.cloned().ok_or_else(|| "its type is not given".into()),
     };
     let dtype = dtype(tensor.elem_type.unwrap_or(0))?;

@@ -7,7 +7,8 @@ use occam_graph::{Graph, Weights};
 use crate::Result;
 use crate::onnx::export::{ExportOptions, export_with};
 use crate::onnx::proto::{
-    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorAnnotation, ValueInfoProto,
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorAnnotation,
+    ValueInfoProto,
 };
 
 /// What a file says beside its graph, to be written back.

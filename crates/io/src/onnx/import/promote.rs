@@ -33,13 +33,16 @@ pub(super) fn parameters(graph: &mut Graph) -> Result<Weights> {
     let mut found: Vec<(ValueId, Role)> = Vec::new();
     for (_, node) in graph.nodes() {
         let Op::Onnx(op) = &node.op else { continue };
-        let Some(&(name, first, last)) = LEARNED.iter().find(|(name, ..)| *name == op.op_type) else { continue };
+        let Some(&(name, first, last)) = LEARNED.iter().find(|(name, ..)| *name == op.op_type) else {
+            continue;
+        };
         for slot in first..=last {
             let Some(&v) = op.position(slot).and_then(|i| node.inputs.get(i)) else { continue };
             let value = graph.value(v)?;
             let Some(array) = value.constant() else { continue };
             let layer = !matches!(name, "Add" | "Sub" | "Mul" | "Div") || array.len() > 1;
-            if value.source == Source::Const && array.dtype().is_float() && !array.shape().is_empty() && layer {
+            if value.source == Source::Const && array.dtype().is_float() && !array.shape().is_empty() && layer
+            {
                 let statistic = name == "BatchNormalization" && slot > 2;
                 found.push((v, if statistic { Role::Buffer } else { Role::Weight }));
             }
