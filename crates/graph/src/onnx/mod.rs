@@ -10,9 +10,12 @@
 pub mod attribute;
 mod conv;
 mod detection;
+pub mod einsum;
+mod grid;
 mod matmul;
 mod pool;
 pub mod quantize;
+mod recurrent;
 mod unary;
 pub mod window;
 
@@ -86,8 +89,17 @@ impl Def {
 }
 
 /// All groups of operators.
-const TABLES: &[&[Def]] =
-    &[conv::TABLE, detection::TABLE, matmul::TABLE, pool::TABLE, quantize::TABLE, unary::TABLE];
+const TABLES: &[&[Def]] = &[
+    conv::TABLE,
+    detection::TABLE,
+    einsum::TABLE,
+    grid::TABLE,
+    matmul::TABLE,
+    pool::TABLE,
+    quantize::TABLE,
+    recurrent::TABLE,
+    unary::TABLE,
+];
 
 /// All operators that are known.
 pub fn defs() -> impl Iterator<Item = &'static Def> {

@@ -2,9 +2,12 @@
 
 mod conv;
 mod detection;
+mod einsum;
+mod grid;
 mod matmul;
 mod pool;
 mod quantize;
+mod recurrent;
 mod unary;
 
 use occam_graph::onnx::Onnx;
@@ -28,8 +31,17 @@ impl Eval {
 }
 
 /// All groups of operators.
-const TABLES: &[&[Eval]] =
-    &[conv::TABLE, detection::TABLE, matmul::TABLE, pool::TABLE, quantize::TABLE, unary::TABLE];
+const TABLES: &[&[Eval]] = &[
+    conv::TABLE,
+    detection::TABLE,
+    einsum::TABLE,
+    grid::TABLE,
+    matmul::TABLE,
+    pool::TABLE,
+    quantize::TABLE,
+    recurrent::TABLE,
+    unary::TABLE,
+];
 
 /// An operator with its operands.
 pub(crate) struct Operands<'a> {
