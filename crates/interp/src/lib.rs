@@ -10,6 +10,7 @@ mod map;
 mod moves;
 mod numbers;
 mod ops;
+mod product;
 mod run;
 mod view;
 

@@ -13,30 +13,39 @@ pub mod attribute;
 mod binary;
 mod broadcast;
 mod cast;
-mod cumulative;
-mod det;
-mod dropout;
-mod local_norm;
-mod loss;
-mod norm;
-mod reduce;
-mod select;
-mod sizes;
-mod softmax;
-mod top;
 pub mod contents;
 mod control;
+mod conv;
+mod cumulative;
+mod det;
+mod detection;
+mod dropout;
+pub mod einsum;
 mod gather;
 mod generate;
+mod grid;
 mod layout;
+mod local_norm;
+mod loss;
+mod matmul;
+mod norm;
 mod pad;
+mod pool;
+pub mod quantize;
 mod rearrange;
+mod recurrent;
+mod reduce;
 mod resize;
 mod scatter;
+mod select;
 mod shape;
+mod sizes;
+mod softmax;
+mod taper;
+mod top;
 mod unary;
 mod variadic;
-mod window;
+pub mod window;
 
 use std::fmt;
 
@@ -118,28 +127,36 @@ const TABLES: &[&[Def]] = &[
     arg::TABLE,
     binary::TABLE,
     cast::TABLE,
+    control::TABLE,
+    conv::TABLE,
     cumulative::TABLE,
     det::TABLE,
+    detection::TABLE,
     dropout::TABLE,
+    einsum::TABLE,
+    gather::TABLE,
+    generate::TABLE,
+    grid::TABLE,
+    layout::TABLE,
     local_norm::TABLE,
     loss::TABLE,
+    matmul::TABLE,
     norm::TABLE,
+    pad::TABLE,
+    pool::TABLE,
+    quantize::TABLE,
+    rearrange::TABLE,
+    recurrent::TABLE,
     reduce::TABLE,
+    resize::TABLE,
+    scatter::TABLE,
     select::TABLE,
-    top::TABLE,
+    shape::TABLE,
     softmax::TABLE,
+    taper::TABLE,
+    top::TABLE,
     unary::TABLE,
     variadic::TABLE,
-    window::TABLE,
-    shape::TABLE,
-    layout::TABLE,
-    generate::TABLE,
-    gather::TABLE,
-    scatter::TABLE,
-    pad::TABLE,
-    rearrange::TABLE,
-    control::TABLE,
-    resize::TABLE,
 ];
 
 /// All operators that are known.
