@@ -12,8 +12,22 @@ use crate::view::{broadcast, broadcast_strides, count, strides, walk};
 const SMALL: usize = 1 << 14;
 
 /// `f` of every element.
-pub(crate) fn map<A: Element, R: Send>(a: &[A], f: impl Fn(A) -> R + Sync) -> Vec<R> {
-    a.par_iter().with_min_len(SMALL).map(|&x| f(x)).collect()
+pub(crate) fn map<A: Element, R: Element + Default>(a: &[A], f: impl Fn(A) -> R + Sync) -> Vec<R> {
+    let mut out = vec![R::default(); a.len()];
+    rows(&mut out, SMALL, &|i, out| {
+        let from = a.get(i * SMALL..).unwrap_or_default();
+        out.iter_mut().zip(from).for_each(|(o, &x)| *o = f(x));
+    });
+    out
+}
+
+/// Runs of `run` elements of `out`, each filled by `f`, which is given its number.
+///
+/// Called through a pointer: there are hundreds of functions and element types, and each would have a copy of what
+/// spreads work over cores.
+fn rows<R: Send>(out: &mut [R], run: usize, f: &(dyn Fn(usize, &mut [R]) + Sync)) {
+    let few = SMALL.div_ceil(run.max(1));
+    out.par_chunks_mut(run.max(1)).with_min_len(few).enumerate().for_each(|(i, out)| f(i, out));
 }
 
 /// `f` of the elements of two operands that broadcast, and their common shape.
@@ -70,8 +84,7 @@ pub(crate) fn zip<A: Element, B: Element, R: Element + Default>(
             }
         }
     };
-    let rows = SMALL.div_ceil(run);
-    out.par_chunks_mut(run).with_min_len(rows).enumerate().for_each(|(i, out)| row(i, out));
+    rows(&mut out, run, &row);
     Ok((shape, out))
 }
 
@@ -156,7 +169,11 @@ impl Lanes {
 
     /// `f` of every run.
     pub fn fold<A: Element, R: Send>(&self, a: &[A], f: impl Fn(usize) -> R + Sync) -> Vec<R> {
-        let runs = if a.is_empty() { SMALL } else { SMALL.div_ceil(self.offsets.len().max(1)) };
+        self.each(a.is_empty(), &f)
+    }
+
+    fn each<R: Send>(&self, empty: bool, f: &(dyn Fn(usize) -> R + Sync)) -> Vec<R> {
+        let runs = if empty { SMALL } else { SMALL.div_ceil(self.offsets.len().max(1)) };
         self.starts.par_iter().with_min_len(runs).map(|&start| f(start)).collect()
     }
 
@@ -166,6 +183,10 @@ impl Lanes {
         a: &[A],
         f: impl Fn(usize, &mut Vec<R>) + Sync,
     ) -> Vec<R> {
+        self.laid(a.len(), &f)
+    }
+
+    fn laid<R: Element + Default>(&self, count: usize, f: &(dyn Fn(usize, &mut Vec<R>) + Sync)) -> Vec<R> {
         let runs = SMALL.div_ceil(self.offsets.len().max(1));
         let parts: Vec<Vec<R>> = self
             .starts
@@ -176,7 +197,7 @@ impl Lanes {
                 part
             })
             .collect();
-        let mut out = vec![R::default(); a.len()];
+        let mut out = vec![R::default(); count];
         let places = self.starts.iter().flat_map(|s| self.offsets.iter().map(move |o| s + o));
         for (place, x) in places.zip(parts.into_iter().flatten()) {
             if let Some(o) = out.get_mut(place) {

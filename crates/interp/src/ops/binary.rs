@@ -1,6 +1,6 @@
 //! Arithmetic, comparisons and logic of two values that broadcast.
 
-use occam_graph::{Array, Data};
+use occam_graph::{Array, DType, Data};
 
 use super::unary::{numbers, one};
 use super::{Eval, Operands};
@@ -8,7 +8,7 @@ use crate::Result;
 use crate::arith::{Number, each_integer, each_number};
 use crate::error::refuse;
 use crate::map::zip;
-use crate::numbers::{Element, array, each_type, elements};
+use crate::numbers::{Element, array, each_type, elements, to_f64, to_i64};
 
 pub(super) const TABLE: &[Eval] = &[
     Eval::new("Add", |c| arithmetic!(c, Number::add)),
@@ -92,30 +92,45 @@ fn logic(c: &Operands<'_>, f: impl Fn(bool, bool) -> bool + Sync) -> Result<Vec<
     one(joined(elements::<bool>(a)?, a, b, f))
 }
 
-/// The result has the base's type: integers stay exact where the exponent is one that is not negative.
+/// The result has the base's type: integers stay exact where the exponent is an integer that is not negative.
 fn power(c: &Operands<'_>) -> Result<Vec<Array>> {
     let (a, b) = (c.array(0)?, c.array(1)?);
-    one(each_number!(a, base => each_number!(b, exponent => {
-        let (shape, out) = zip((base, a.shape()), (exponent, b.shape()), raised)?;
+    if b.dtype() == DType::Bool {
+        return numbers(b);
+    }
+    let exact = a.dtype().is_integer() && b.dtype().is_integer();
+    if exact {
+        let whole = to_i64(b)?;
+        return one(each_integer!(a, base => {
+            let (shape, out) = zip((base, a.shape()), (whole.as_slice(), b.shape()), raised)?;
+            array(&shape, out)
+        }, else => numbers(a)));
+    }
+    let exponent = to_f64(b);
+    one(each_number!(a, base => {
+        let (shape, out) = zip((base, a.shape()), (exponent.as_slice(), b.shape()), power_of)?;
         array(&shape, out)
-    }, else => numbers(b)), else => numbers(a)))
+    }, else => numbers(a)))
 }
 
-fn raised<A: Number, B: Number>(base: A, exponent: B) -> A {
-    if A::INTEGER && B::INTEGER && exponent >= B::default() {
-        // Multiplication modulo 2^64 is the same for all integers, whatever their sign.
-        let (mut n, mut factor, mut out) = (exponent.to_i64() as u64, base.to_i64(), 1i64);
-        while n > 0 {
-            if n & 1 == 1 {
-                out = out.wrapping_mul(factor);
-            }
-            factor = factor.wrapping_mul(factor);
-            n >>= 1;
+fn power_of<A: Number>(base: A, exponent: f64) -> A {
+    A::from_f64(base.to_f64().powf(exponent))
+}
+
+/// Multiplication modulo 2^64 is the same for all integers, whatever their sign.
+fn raised<A: Number>(base: A, exponent: i64) -> A {
+    let Ok(mut n) = u64::try_from(exponent) else {
+        return A::from_f64(base.to_f64().powf(exponent as f64));
+    };
+    let (mut factor, mut out) = (base.to_i64(), 1i64);
+    while n > 0 {
+        if n & 1 == 1 {
+            out = out.wrapping_mul(factor);
         }
-        A::from_i64(out)
-    } else {
-        A::from_f64(base.to_f64().powf(exponent.to_f64()))
+        factor = factor.wrapping_mul(factor);
+        n >>= 1;
     }
+    A::from_i64(out)
 }
 
 /// Bits that are shifted out are lost, also where there are as many as the type has.

@@ -1,6 +1,6 @@
 //! Functions of one value, element by element.
 
-use occam_graph::Array;
+use occam_graph::{Array, DType};
 
 use super::{Eval, Operands};
 use crate::Result;
@@ -90,16 +90,21 @@ fn sign<T: Number>(x: T) -> T {
 /// `f` of every float, computed in `f64`.
 pub(super) fn float(c: &Operands<'_>, f: impl Fn(f64) -> f64 + Sync) -> Result<Vec<Array>> {
     let x = c.array(0)?;
-    one(each_float!(x, v => array(x.shape(), each(v, f)), else => floats(x)))
+    if x.dtype().is_float() { each(x, &f) } else { floats(x) }
 }
 
 /// `f` of every number, computed in `f64`; integers are cut towards zero.
 pub(super) fn number(c: &Operands<'_>, f: impl Fn(f64) -> f64 + Sync) -> Result<Vec<Array>> {
     let x = c.array(0)?;
-    one(each_number!(x, v => array(x.shape(), each(v, f)), else => numbers(x)))
+    if x.dtype() == DType::Bool { numbers(x) } else { each(x, &f) }
 }
 
-fn each<T: Element>(v: &[T], f: impl Fn(f64) -> f64 + Sync) -> Vec<T> {
+/// Called through a pointer: there are many functions, and each would have a copy for every element type.
+fn each(x: &Array, f: &(dyn Fn(f64) -> f64 + Sync)) -> Result<Vec<Array>> {
+    one(each_number!(x, v => array(x.shape(), through(v, f)), else => numbers(x)))
+}
+
+fn through<T: Number>(v: &[T], f: &(dyn Fn(f64) -> f64 + Sync)) -> Vec<T> {
     map(v, |x| T::from_f64(f(x.to_f64())))
 }
 
