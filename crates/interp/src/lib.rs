@@ -7,8 +7,10 @@
 mod arith;
 mod error;
 mod map;
+mod moves;
 mod numbers;
 mod ops;
+mod product;
 mod run;
 mod view;
 

@@ -88,3 +88,94 @@ fn comparison(site: &Site<'_>, takes: fn(DType) -> bool, f: fn(Ordering) -> bool
     });
     Ok(vec![broadcast::all(site, DType::Bool)?.with(content)])
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::content::{Content, Size};
+    use crate::onnx::{Attribute, Onnx};
+    use crate::ops::OpFamily;
+    use crate::{Array, DType, Data, Dim, Fact, Inferred, Known};
+
+    fn infer(op: Onnx, operands: &[Inferred]) -> Inferred {
+        let known: Vec<Known<'_>> =
+            operands.iter().map(|i| Known { fact: &i.fact, content: i.content.as_ref() }).collect();
+        op.infer_known("node", &known).unwrap().remove(0)
+    }
+
+    fn sizes(v: &[Size]) -> Inferred {
+        Inferred::new(DType::I64, [v.len()]).with(Some(Content::sizes(vec![v.len()], v.to_vec())))
+    }
+
+    fn ints(v: &[i64]) -> Inferred {
+        Array::from_i64([v.len()], v.to_vec()).unwrap().into()
+    }
+
+    fn n() -> Size {
+        Size::Dim(Dim::symbol("N"))
+    }
+
+    #[test]
+    fn arithmetic_of_sizes_stays_symbolic() {
+        let op = |name: &str| Onnx::new(name, 14, 2);
+        let shape = sizes(&[n(), Size::Int(8)]);
+        let fourfold = infer(op("Mul"), &[shape.clone(), ints(&[4])]);
+        assert_eq!(infer(op("Div"), &[fourfold.clone(), ints(&[4])]).content, shape.content);
+        let halved = infer(op("Div"), &[fourfold, ints(&[8])]).content.unwrap().to_sizes().unwrap();
+        assert_eq!(halved[1], Size::Int(4));
+        assert!(matches!(&halved[0], Size::Dim(d) if d.to_string() == "floor(N*4 / 8)"), "{halved:?}");
+        let back = infer(op("Sub"), &[infer(op("Add"), &[shape.clone(), ints(&[3])]), ints(&[3])]);
+        assert_eq!(back.content, shape.content);
+        let larger = infer(op("Max"), &[shape.clone(), ints(&[1])]).content.unwrap().to_sizes().unwrap();
+        assert_eq!(larger, [Size::Unknown, Size::Int(8)]);
+    }
+
+    /// The way exporters choose between sizes and those of an `Expand`.
+    #[test]
+    fn a_choice_between_sizes_is_made() {
+        let shape = sizes(&[n(), Size::Int(8)]);
+        let wanted = ints(&[-1, 3]);
+        let given = infer(Onnx::new("Equal", 13, 2), &[wanted.clone(), ints(&[-1])]);
+        assert!(given.content.as_ref().unwrap().array().unwrap().data() == &Data::Bool(vec![true, false]));
+        let chosen = infer(Onnx::new("Where", 16, 3), &[given, shape.clone(), wanted]);
+        assert_eq!(chosen.content.unwrap().to_sizes().unwrap(), [n(), Size::Int(3)]);
+        let positive = infer(Onnx::new("Greater", 13, 2), &[shape.clone(), ints(&[-1])]);
+        assert!(positive.content.unwrap().array().unwrap().data() == &Data::Bool(vec![true, true]));
+        assert_eq!(infer(Onnx::new("Equal", 13, 2), &[shape, ints(&[4])]).content, None);
+    }
+
+    #[test]
+    fn sizes_pass_casts_and_products() {
+        let shape = sizes(&[n(), Size::Int(8)]);
+        let narrow =
+            infer(Onnx::new("Cast", 13, 1).with("to", Attribute::Int(6)), std::slice::from_ref(&shape));
+        assert_eq!(narrow.fact.dtype, DType::I32);
+        assert_eq!(narrow.content.unwrap().to_sizes().unwrap(), [n(), Size::Int(8)]);
+        let product = infer(Onnx::new("ReduceProd", 13, 1).with("keepdims", Attribute::Int(0)), &[shape]);
+        assert_eq!(product.fact.rank(), 0);
+        assert_eq!(product.content.unwrap().to_sizes().unwrap()[0].dim().unwrap().to_string(), "N*8");
+    }
+
+    #[test]
+    fn shapes_broadcast_with_symbols() {
+        let f = |shape: Vec<Dim>| Inferred::from(Fact { dtype: DType::F32, shape });
+        let s = |name: &str| Dim::symbol(name);
+        let add = |a: Vec<Dim>, b: Vec<Dim>| infer(Onnx::new("Add", 14, 2), &[f(a), f(b)]).fact.shape;
+        assert_eq!(add(vec![s("N"), 4.into()], vec![4.into()]), vec![s("N"), 4.into()]);
+        assert_eq!(add(vec![s("N"), 1.into()], vec![7.into(), s("M")]), vec![7.into(), s("M")]);
+        assert_eq!(add(vec![s("N")], vec![s("M")]), vec![s("node.0")]);
+        let (a, b) = (Fact::f32([2]), Fact::f32([3]));
+        assert!(Onnx::new("Add", 14, 2).infer(&[&a, &b]).is_err());
+        let operands = [&Fact::f32([2, 3]), &Fact::f32([3, 1])];
+        assert!(Onnx::new("Add", 14, 2).infer(&operands).is_err());
+    }
+
+    #[test]
+    fn channels_pass_where_nothing_is_repeated() {
+        let (a, b) = (Fact::f32([2, 3, 4]), Fact::f32([3, 1]));
+        let op = Onnx::new("Mul", 14, 2);
+        let out = op.infer(&[&a, &b]).unwrap();
+        let map = op.axes(&[&a, &b], &[&out[0]]);
+        let links: Vec<(usize, usize)> = map.links.iter().map(|l| (l.a.axis, l.b.axis)).collect();
+        assert_eq!(links, [(0, 0), (1, 1), (2, 2), (0, 1)]);
+    }
+}

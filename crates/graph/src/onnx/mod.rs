@@ -13,19 +13,39 @@ pub mod attribute;
 mod binary;
 mod broadcast;
 mod cast;
+pub mod contents;
+mod control;
+mod conv;
 mod cumulative;
 mod det;
+mod detection;
 mod dropout;
+pub mod einsum;
+mod gather;
+mod generate;
+mod grid;
+mod layout;
 mod local_norm;
 mod loss;
+mod matmul;
 mod norm;
+mod pad;
+mod pool;
+pub mod quantize;
+mod rearrange;
+mod recurrent;
 mod reduce;
+mod resize;
+mod scatter;
 mod select;
+mod shape;
 mod sizes;
 mod softmax;
+mod taper;
+mod top;
 mod unary;
 mod variadic;
-mod window;
+pub mod window;
 
 use std::fmt;
 
@@ -33,6 +53,11 @@ use crate::axes::{input, output};
 use crate::ops::OpFamily;
 use crate::{AxisMap, Bindings, Cost, Dim, Error, Fact, Inferred, Known, Result};
 pub use attribute::{Attribute, Attributes, Subgraph};
+pub use control::carried;
+pub use layout::{equal_parts, order_of, slice_range};
+pub use pad::{PadAxis, centered, pad_axes};
+pub use resize::resized;
+pub use shape::{axes_of, flatten_axis, shape_range};
 
 /// An operator as ONNX defines it.
 #[derive(Clone, PartialEq)]
@@ -102,18 +127,36 @@ const TABLES: &[&[Def]] = &[
     arg::TABLE,
     binary::TABLE,
     cast::TABLE,
+    control::TABLE,
+    conv::TABLE,
     cumulative::TABLE,
     det::TABLE,
+    detection::TABLE,
     dropout::TABLE,
+    einsum::TABLE,
+    gather::TABLE,
+    generate::TABLE,
+    grid::TABLE,
+    layout::TABLE,
     local_norm::TABLE,
     loss::TABLE,
+    matmul::TABLE,
     norm::TABLE,
+    pad::TABLE,
+    pool::TABLE,
+    quantize::TABLE,
+    rearrange::TABLE,
+    recurrent::TABLE,
     reduce::TABLE,
+    resize::TABLE,
+    scatter::TABLE,
     select::TABLE,
+    shape::TABLE,
     softmax::TABLE,
+    taper::TABLE,
+    top::TABLE,
     unary::TABLE,
     variadic::TABLE,
-    window::TABLE,
 ];
 
 /// All operators that are known.

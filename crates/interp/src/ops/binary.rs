@@ -34,7 +34,10 @@ pub(super) const TABLE: &[Eval] = &[
     Eval::new("BitwiseOr", |c| bitwise!(c, |a, b| a | b)),
     Eval::new("BitwiseXor", |c| bitwise!(c, |a, b| a ^ b)),
     Eval::new("BitShift", shift),
-    Eval::new("Equal", |c| compare!(c, |a, b| a == b)),
+    Eval::new("Equal", |c| {
+        let (a, b) = (c.array(0)?, c.array(1)?);
+        one(each_type!(a, v => joined(v, a, b, |x, y| x == y)))
+    }),
     Eval::new("Less", |c| compare!(c, |a, b| a < b)),
     Eval::new("LessOrEqual", |c| compare!(c, |a, b| a <= b)),
     Eval::new("Greater", |c| compare!(c, |a, b| a > b)),
@@ -59,11 +62,11 @@ macro_rules! bitwise {
 }
 use bitwise;
 
-/// Values of one type, truth out.
+/// Numbers of one type, truth out.
 macro_rules! compare {
     ($c:expr, |$x:ident, $y:ident| $f:expr) => {{
         let (a, b) = ($c.array(0)?, $c.array(1)?);
-        one(each_type!(a, v => joined(v, a, b, |$x, $y| $f)))
+        one(each_number!(a, v => joined(v, a, b, |$x, $y| $f), else => numbers(a)))
     }};
 }
 use compare;

@@ -1,13 +1,11 @@
 //! Changing the element type.
 
-use half::{bf16, f16};
 use occam_graph::{Array, DType};
 
 use super::{Eval, Operands};
 use crate::Result;
 use crate::error::refuse;
-use crate::map::map;
-use crate::numbers::{Element, array, each_type};
+use crate::numbers::{Element, array, from_f64, to_f64, to_i64};
 
 pub(super) const TABLE: &[Eval] = &[
     Eval::new("Cast", |c| match c.op.dtype("to")? {
@@ -23,27 +21,22 @@ fn cast(c: &Operands<'_>, to: DType) -> Result<Vec<Array>> {
     if x.dtype() == to {
         return Ok(vec![x.clone()]);
     }
+    if x.dtype().is_float() || to.is_float() || to == DType::Bool {
+        return Ok(vec![from_f64(to, x.shape(), &to_f64(x))?]);
+    }
+    let v = to_i64(x)?;
     Ok(vec![match to {
-        DType::F32 => to_type::<f32>(x),
-        DType::F64 => to_type::<f64>(x),
-        DType::F16 => to_type::<f16>(x),
-        DType::BF16 => to_type::<bf16>(x),
-        DType::I8 => to_type::<i8>(x),
-        DType::U8 => to_type::<u8>(x),
-        DType::I16 => to_type::<i16>(x),
-        DType::U16 => to_type::<u16>(x),
-        DType::I32 => to_type::<i32>(x),
-        DType::U32 => to_type::<u32>(x),
-        DType::I64 => to_type::<i64>(x),
-        DType::U64 => to_type::<u64>(x),
-        DType::Bool => to_type::<bool>(x),
+        DType::I8 => wrapped::<i8>(x, &v),
+        DType::U8 => wrapped::<u8>(x, &v),
+        DType::I16 => wrapped::<i16>(x, &v),
+        DType::U16 => wrapped::<u16>(x, &v),
+        DType::I32 => wrapped::<i32>(x, &v),
+        DType::U32 => wrapped::<u32>(x, &v),
+        DType::U64 => wrapped::<u64>(x, &v),
+        _ => wrapped::<i64>(x, &v),
     }?])
 }
 
-fn to_type<R: Element>(x: &Array) -> Result<Array> {
-    // `u64` beyond `i64` is a float's business.
-    let integers = !x.dtype().is_float() && !R::DTYPE.is_float();
-    each_type!(x, v => array(x.shape(), map(v, |n| {
-        if integers { R::from_i64(Element::to_i64(n)) } else { R::from_f64(Element::to_f64(n)) }
-    })))
+fn wrapped<R: Element>(x: &Array, v: &[i64]) -> Result<Array> {
+    array(x.shape(), v.iter().map(|&n| R::from_i64(n)).collect())
 }

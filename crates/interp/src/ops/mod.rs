@@ -4,18 +4,36 @@ mod activation;
 mod arg;
 mod binary;
 mod cast;
+mod control;
+mod conv;
 mod cumulative;
 mod det;
+mod detection;
 mod dropout;
+mod einsum;
+mod gather;
+mod generate;
+mod grid;
+mod layout;
 mod local_norm;
 mod loss;
+mod matmul;
 mod norm;
+mod pad;
+mod pool;
+mod quantize;
+mod rearrange;
+mod recurrent;
 mod reduce;
+mod resize;
+mod scatter;
 mod select;
+mod shape;
 mod softmax;
+mod taper;
+mod top;
 mod unary;
 mod variadic;
-mod window;
 
 use occam_graph::onnx::Onnx;
 use occam_graph::{Array, DType};
@@ -43,18 +61,36 @@ const TABLES: &[&[Eval]] = &[
     arg::TABLE,
     binary::TABLE,
     cast::TABLE,
+    control::TABLE,
+    conv::TABLE,
     cumulative::TABLE,
     det::TABLE,
+    detection::TABLE,
     dropout::TABLE,
+    einsum::TABLE,
+    gather::TABLE,
+    generate::TABLE,
+    grid::TABLE,
+    layout::TABLE,
     local_norm::TABLE,
     loss::TABLE,
+    matmul::TABLE,
     norm::TABLE,
+    pad::TABLE,
+    pool::TABLE,
+    quantize::TABLE,
+    rearrange::TABLE,
+    recurrent::TABLE,
     reduce::TABLE,
+    resize::TABLE,
+    scatter::TABLE,
     select::TABLE,
+    shape::TABLE,
     softmax::TABLE,
+    taper::TABLE,
+    top::TABLE,
     unary::TABLE,
     variadic::TABLE,
-    window::TABLE,
 ];
 
 /// An operator with its operands.
