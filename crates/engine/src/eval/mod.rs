@@ -16,7 +16,7 @@ mod global_avg_pool;
 mod layer_norm;
 mod linear;
 mod mat_mul;
-mod onnx;
+pub(crate) mod onnx;
 mod pool;
 mod scale;
 mod slice;
@@ -27,7 +27,7 @@ mod unflatten;
 use occam_graph::{Graph, Node, Op};
 
 use crate::error::refuse;
-use crate::{Mode, Noise, Result, Tensor};
+use crate::{Device, Mode, Noise, Operand, Result, Tensor};
 
 /// What an operator may know of its run beside its operands.
 pub(crate) struct Context<'a> {
@@ -66,7 +66,11 @@ pub(crate) fn run(op: &Op, context: &mut Context<'_>, inputs: Vec<Tensor>) -> Re
         Op::LayerNorm(op) => layer_norm::eval(op, &inputs),
         Op::Linear(op) => linear::eval(op, &inputs),
         Op::MatMul(op) => mat_mul::eval(op, &inputs),
-        Op::Onnx(op) => return onnx::eval(op, &inputs),
+        Op::Onnx(op) => {
+            let device = inputs.first().map_or_else(Device::cpu, Tensor::device);
+            let operands: Vec<Operand> = inputs.into_iter().map(Operand::Tensor).collect();
+            return onnx::eval(op, &operands, &device)?.iter().map(|o| o.to_tensor(&device)).collect();
+        }
         Op::Pool(op) => pool::eval(op, &inputs),
         Op::Scale(op) => scale::eval(op, &inputs),
         Op::Slice(op) => slice::eval(op, &inputs),

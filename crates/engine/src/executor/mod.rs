@@ -1,17 +1,20 @@
 //! Running a graph.
 
+mod operand;
 mod plan;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use occam_graph::{Bindings, DType, Dim, Graph, Op, Source, ValueId};
+use occam_graph::{Array, Bindings, DType, Dim, Graph, Op, Source, ValueId};
 
 use crate::eval::fused::After;
 use crate::eval::{self, Context};
-use crate::{Autocast, Bound, Error, Precision, Result, Tensor};
+use crate::{Autocast, Bound, Device, Error, Precision, Result, Tensor};
+pub use operand::Operand;
+pub(crate) use operand::held;
 use plan::{Cast, Plan, Step, Work};
 
 /// Whether a run learns.
@@ -81,6 +84,43 @@ pub struct Executor {
     plain: Plan,
     train: Plan,
     eval: Plan,
+    /// Constants of the graph on the device of the last run, from their first read on.
+    constants: Arc<Mutex<HashMap<ValueId, Tensor>>>,
+}
+
+/// What a run has computed so far, by value.
+struct Values {
+    tensors: Vec<Option<Tensor>>,
+    /// What is no tensor; see [`Operand`].
+    arrays: HashMap<ValueId, Array>,
+    /// Where arrays become tensors.
+    device: Device,
+}
+
+impl Values {
+    fn take(&mut self, id: ValueId) -> Option<Tensor> {
+        self.tensors.get_mut(id.index()).and_then(Option::take)
+    }
+
+    /// Lets an array go, where there is one.
+    fn take_array(&mut self, id: ValueId) -> Option<Array> {
+        if self.arrays.is_empty() { None } else { self.arrays.remove(&id) }
+    }
+
+    fn set(&mut self, id: ValueId, tensor: Tensor) {
+        if let Some(slot) = self.tensors.get_mut(id.index()) {
+            *slot = Some(tensor);
+        }
+    }
+
+    fn put(&mut self, id: ValueId, operand: Operand) {
+        match operand {
+            Operand::Tensor(tensor) => self.set(id, tensor),
+            Operand::Array(array) => {
+                self.arrays.insert(id, array);
+            }
+        }
+    }
 }
 
 impl Executor {
@@ -96,6 +136,7 @@ impl Executor {
             train: Plan::fused(&graph, &order, Mode::Train)?,
             eval: Plan::fused(&graph, &order, Mode::Eval)?,
             graph,
+            constants: Arc::default(),
         })
     }
 
@@ -120,14 +161,50 @@ impl Executor {
     /// Runs the graph on `inputs`, given in the graph's order.
     ///
     /// # Errors
-    /// An input or a parameter is missing or does not fit its fact, or an operation refuses its inputs.
+    /// An input or a parameter is missing or does not fit its fact, an operation refuses its inputs, or an output or a tap
+    /// is of an element type that tensors do not have: [`Executor::run_arrays`] gives these.
     pub fn run(&self, params: &Bound, inputs: &[Tensor], request: &Request) -> Result<Outputs> {
+        let device =
+            inputs.first().or_else(|| params.values().next()).map_or_else(Device::cpu, Tensor::device);
+        let inputs = inputs.iter().cloned().map(Operand::Tensor).collect();
+        let (mut out, outputs) = self.execute(params, inputs, request, &device)?;
+        for ((name, _), operand) in self.graph.outputs().iter().zip(outputs) {
+            out.outputs.push(tensor_of(name, &operand, &device)?);
+        }
+        Ok(out)
+    }
+
+    /// Runs the graph on arrays of any element type, given in the graph's order, and copies its outputs to host memory.
+    ///
+    /// # Errors
+    /// An input or a parameter is missing or does not fit its fact, or an operation refuses its inputs.
+    pub fn run_arrays(
+        &self,
+        params: &Bound,
+        inputs: &[Array],
+        request: &Request,
+        device: &Device,
+    ) -> Result<Vec<Array>> {
+        let inputs = inputs.iter().map(|a| Operand::of(a.clone(), device)).collect::<Result<_>>()?;
+        let (_, outputs) = self.execute(params, inputs, request, device)?;
+        outputs.iter().map(Operand::to_array).collect()
+    }
+
+    /// Runs the graph: what it gives but for its outputs, and these.
+    fn execute(
+        &self,
+        params: &Bound,
+        inputs: Vec<Operand>,
+        request: &Request,
+        device: &Device,
+    ) -> Result<(Outputs, Vec<Operand>)> {
         let autocast = request.autocast;
         let (scale, unscale) = (f64::from(autocast.loss_scale), 1.0 / f64::from(autocast.loss_scale));
-        let mut values: Vec<Option<Tensor>> = vec![None; self.graph.value_count()];
+        let tensors = vec![None; self.graph.value_count()];
+        let mut values = Values { tensors, arrays: HashMap::new(), device: device.clone() };
         self.bind_inputs(inputs, &mut values, unscale)?;
         for (&id, tensor) in &request.feeds {
-            set(&mut values, id, unscaled(tensor, unscale)?);
+            values.set(id, unscaled(tensor, unscale)?);
         }
         let returned = |tensor: Tensor| -> Result<Tensor> {
             let tensor = if autocast.precision == Precision::F32 { tensor } else { single(tensor)? };
@@ -145,40 +222,66 @@ impl Executor {
         for (step, unread) in plan.steps.iter().zip(&plan.last_reads) {
             if !step.outputs.iter().all(|v| request.feeds.contains_key(v)) {
                 let node = self.graph.node(step.node)?;
-                let mut operands = Vec::with_capacity(step.inputs.len());
-                for (i, &v) in step.inputs.iter().enumerate() {
-                    operands.push(self.operand(v, params, &values, unscale)?);
-                    // Whoever reads a value last may compute in its place.
-                    let again = step.inputs.iter().skip(i + 1).any(|&later| later == v);
-                    if unread.contains(&v) && !again && !request.taps.contains(&v) {
-                        take(&mut values, v);
+                let failed = |e| Error::Node { node: node.name.clone(), source: Box::new(e) };
+                let started;
+                if let Op::Onnx(op) = &node.op {
+                    let mut operands = Vec::with_capacity(step.inputs.len());
+                    for &v in &step.inputs {
+                        operands.push(match self.any(v, params, &values, unscale)? {
+                            Operand::Tensor(t) => Operand::Tensor(single(t)?),
+                            array => array,
+                        });
+                    }
+                    started = request.timed.then(Instant::now);
+                    let results = eval::onnx::eval(op, &operands, device).map_err(failed)?;
+                    for (&v, operand) in step.outputs.iter().zip(results) {
+                        if !request.feeds.contains_key(&v) {
+                            values.put(v, operand);
+                        }
+                    }
+                } else {
+                    let mut operands = Vec::with_capacity(step.inputs.len());
+                    for (i, &v) in step.inputs.iter().enumerate() {
+                        operands.push(self.operand(v, params, &values, unscale)?);
+                        // Whoever reads a value last may compute in its place.
+                        let again = step.inputs.iter().skip(i + 1).any(|&later| later == v);
+                        if unread.contains(&v) && !again && !request.taps.contains(&v) {
+                            values.take(v);
+                        }
+                    }
+                    started = request.timed.then(Instant::now);
+                    if let Some(low) = autocast.precision.low() {
+                        cast(step.cast, low, &mut operands)?;
+                    }
+                    let results = self.compute(step, &mut context, operands).map_err(failed)?;
+                    for (&v, tensor) in step.outputs.iter().zip(results) {
+                        if !request.feeds.contains_key(&v) {
+                            values.set(v, tensor);
+                        }
                     }
                 }
-                let started = request.timed.then(Instant::now);
-                if let Some(low) = autocast.precision.low() {
-                    cast(step.cast, low, &mut operands)?;
-                }
-                let results = self
-                    .compute(step, &mut context, operands)
-                    .map_err(|e| Error::Node { node: node.name.clone(), source: Box::new(e) })?;
                 if let Some(started) = started {
                     out.times.push((node.name.clone(), started.elapsed().as_secs_f64()));
                 }
-                for (&v, tensor) in step.outputs.iter().zip(results) {
-                    if !request.feeds.contains_key(&v) {
-                        set(&mut values, v, tensor);
+            }
+            for &v in unread {
+                let (tensor, array) = (values.take(v), values.take_array(v));
+                if request.taps.contains(&v) {
+                    let name = &self.graph.value(v)?.name;
+                    if let Some(tensor) = tensor {
+                        out.taps.insert(v, returned(tensor)?);
+                    } else if let Some(array) = array {
+                        out.taps.insert(v, tensor_of(name, &Operand::Array(array), device)?);
                     }
                 }
             }
-            for &v in unread {
-                let value = take(&mut values, v);
-                if let (true, Some(value)) = (request.taps.contains(&v), value) {
-                    out.taps.insert(v, returned(value)?);
-                }
-            }
         }
+        let mut outputs = Vec::with_capacity(self.graph.outputs().len());
         for (_, v) in self.graph.outputs() {
-            out.outputs.push(returned(self.operand(*v, params, &values, unscale)?)?);
+            outputs.push(match self.any(*v, params, &values, unscale)? {
+                Operand::Tensor(tensor) => Operand::Tensor(returned(tensor)?),
+                array => array,
+            });
         }
         for &v in &request.taps {
             if let Entry::Vacant(tap) = out.taps.entry(v) {
@@ -186,7 +289,7 @@ impl Executor {
             }
         }
         out.buffers = context.buffers;
-        Ok(out)
+        Ok((out, outputs))
     }
 
     fn compute<'a>(
@@ -212,8 +315,8 @@ impl Executor {
         Ok(vec![output])
     }
 
-    fn operand(&self, v: ValueId, params: &Bound, values: &[Option<Tensor>], unscale: f64) -> Result<Tensor> {
-        if let Some(Some(tensor)) = values.get(v.index()) {
+    fn operand(&self, v: ValueId, params: &Bound, values: &Values, unscale: f64) -> Result<Tensor> {
+        if let Some(Some(tensor)) = values.tensors.get(v.index()) {
             return Ok(tensor.clone());
         }
         let value = self.graph.value(v)?;
@@ -226,23 +329,53 @@ impl Executor {
                 }
                 unscaled(tensor, unscale)
             }
-            _ => Err(missing("its value was let go or never computed")),
+            Source::Const => {
+                let array = value.constant().ok_or_else(|| missing("the constant has no elements"))?;
+                self.constant(v, array, &values.device)
+            }
+            _ => match values.arrays.get(&v) {
+                Some(array) => tensor_of(&value.name, &Operand::Array(array.clone()), &values.device),
+                None => Err(missing("its value was let go or never computed")),
+            },
         }
     }
 
+    /// What `v` is, with integers and all that tensors cannot hold as arrays.
+    fn any(&self, v: ValueId, params: &Bound, values: &Values, unscale: f64) -> Result<Operand> {
+        if let Some(array) = values.arrays.get(&v) {
+            return Ok(Operand::Array(array.clone()));
+        }
+        let value = self.graph.value(v)?;
+        if let Some(array) = value.constant().filter(|a| !held(a.dtype())) {
+            return Ok(Operand::Array(array.clone()));
+        }
+        Ok(Operand::Tensor(self.operand(v, params, values, unscale)?))
+    }
+
+    /// A constant of the graph on `device`.
+    fn constant(&self, v: ValueId, array: &Array, device: &Device) -> Result<Tensor> {
+        let mut constants = self.constants.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(tensor) = constants.get(&v).filter(|t| t.device() == *device) {
+            return Ok(tensor.clone());
+        }
+        let tensor = Tensor::from_array(array, device)?;
+        constants.insert(v, tensor.clone());
+        Ok(tensor)
+    }
+
     /// Checks the inputs against their facts: equal symbols must be equal sizes.
-    fn bind_inputs(&self, inputs: &[Tensor], values: &mut [Option<Tensor>], unscale: f64) -> Result<()> {
+    fn bind_inputs(&self, inputs: Vec<Operand>, values: &mut Values, unscale: f64) -> Result<()> {
         let wanted = self.graph.inputs();
         if wanted.len() != inputs.len() {
             let message = format!("{} inputs wanted, {} given", wanted.len(), inputs.len());
             return Err(Error::Input { name: "*".into(), message });
         }
         let mut bindings = Bindings::new();
-        for (&id, tensor) in wanted.iter().zip(inputs) {
+        for (&id, operand) in wanted.iter().zip(inputs) {
             let value = self.graph.value(id)?;
             let refuse = |message| Err(Error::Input { name: value.name.clone(), message });
-            let shape = tensor.shape();
-            let mut fits = tensor.dtype()? == value.fact.dtype && shape.len() == value.fact.rank();
+            let shape = operand.shape();
+            let mut fits = operand.dtype()? == value.fact.dtype && shape.len() == value.fact.rank();
             for (d, &n) in value.fact.shape.iter().zip(&shape) {
                 fits &= match d {
                     Dim::Known(k) => *k == n,
@@ -251,9 +384,15 @@ impl Executor {
                 };
             }
             if !fits {
-                return refuse(format!("{} wanted, {tensor:?} given", value.fact));
+                return refuse(format!("{} wanted, {operand:?} given", value.fact));
             }
-            set(values, id, unscaled(tensor, unscale)?);
+            values.put(
+                id,
+                match operand {
+                    Operand::Tensor(tensor) => Operand::Tensor(unscaled(&tensor, unscale)?),
+                    array => array,
+                },
+            );
         }
         Ok(())
     }
@@ -290,14 +429,17 @@ fn cast(rule: Cast, low: DType, operands: &mut [Tensor]) -> Result<()> {
     Ok(())
 }
 
-fn take(values: &mut [Option<Tensor>], id: ValueId) -> Option<Tensor> {
-    values.get_mut(id.index()).and_then(Option::take)
-}
-
-fn set(values: &mut [Option<Tensor>], id: ValueId, tensor: Tensor) {
-    if let Some(slot) = values.get_mut(id.index()) {
-        *slot = Some(tensor);
-    }
+/// A value that the caller wants as a tensor.
+fn tensor_of(name: &str, operand: &Operand, device: &Device) -> Result<Tensor> {
+    operand.to_tensor(device).map_err(|e| match e {
+        Error::DType(dtype) => Error::Input {
+            name: name.into(),
+            message: format!(
+                "its elements are {dtype}, which tensors cannot hold; it can be read as an array"
+            ),
+        },
+        other => other,
+    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::error::refuse;
 use crate::kernels::{Activation, TrainKernels};
 
 /// Refuses operands that are no floats of one type, or do not broadcast.
-fn check(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
+pub(super) fn check(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
     a.need_float(op)?;
     b.need_float(op)?;
     let fits = a.rank() == b.rank()

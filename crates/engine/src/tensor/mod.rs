@@ -5,9 +5,11 @@
 
 mod activation;
 mod arithmetic;
+mod functions;
 mod normalize;
 mod quantize;
 mod reduce;
+mod select;
 mod shape;
 mod sigmoid;
 mod update;

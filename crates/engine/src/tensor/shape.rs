@@ -72,12 +72,19 @@ impl Tensor {
     /// # Errors
     /// `padding` has not one pair an axis, or the elements are no floats.
     pub fn pad(&self, padding: &[(usize, usize)]) -> Result<Tensor> {
+        self.pad_with(padding, 0.0)
+    }
+
+    /// [`Tensor::pad`] with another value.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn pad_with(&self, padding: &[(usize, usize)], value: f32) -> Result<Tensor> {
         self.need_float("pad")?;
         if padding.len() != self.rank() {
             return refuse("pad", format!("{} pairs for {self:?}", padding.len()));
         }
-        let zeros = PadMode::Constant(0.0);
-        Ok(Tensor::wrap(Dispatch::float_pad(self.inner.clone(), padding, zeros)))
+        Ok(Tensor::wrap(Dispatch::float_pad(self.inner.clone(), padding, PadMode::Constant(value))))
     }
 
     /// `y[.., j, ..] = x[.., indices[.., j, ..], ..]` along `axis`, as `torch.gather`.

@@ -82,7 +82,9 @@ pub(super) fn layout(widths: &[f64], edges: &[(usize, usize)], gap: f64) -> Draw
             pack(row, &items, &mut x, gap, Some(&wanted));
         }
     }
-    let edge = |i: usize, side: f64| x.get(i).copied().unwrap_or(0.0) + side * items.get(i).map_or(0.0, |i| i.width / 2.0);
+    let edge = |i: usize, side: f64| {
+        x.get(i).copied().unwrap_or(0.0) + side * items.get(i).map_or(0.0, |i| i.width / 2.0)
+    };
     let left = (0..items.len()).map(|i| edge(i, -1.0)).fold(f64::INFINITY, f64::min);
     let right = (0..items.len()).map(|i| edge(i, 1.0)).fold(0.0, f64::max);
     let left = if left.is_finite() { left } else { 0.0 };
@@ -129,7 +131,8 @@ fn pack(row: &[usize], items: &[Item], x: &mut [f64], gap: f64, wanted: Option<&
         let target = wanted.and_then(|w| w.get(i)).copied().unwrap_or(0.0);
         let mut block = Block { items: vec![(i, 0.0)], at: target, width: width(i) };
         while let Some(last) = blocks.last() {
-            let (last_first, first) = (last.items.first().map_or(0, |b| b.0), block.items.first().map_or(0, |b| b.0));
+            let (last_first, first) =
+                (last.items.first().map_or(0, |b| b.0), block.items.first().map_or(0, |b| b.0));
             let end = last.at - width(last_first) / 2.0 + last.width + gap;
             if end <= block.at - width(first) / 2.0 {
                 break;

@@ -60,9 +60,7 @@ pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
         let Some(x) = found.input(0) else { continue };
         let axes = match found.op.ints("axes")? {
             Some(axes) => Some(axes.to_vec()),
-            None => {
-                found.input(1).and_then(|v| view.graph.value(v).ok()?.content.as_ref()?.to_ints())
-            }
+            None => found.input(1).and_then(|v| view.graph.value(v).ok()?.content.as_ref()?.to_ints()),
         };
         let spatial = axes.is_some_and(|mut axes| {
             axes.iter_mut().filter(|a| **a < 0).for_each(|a| *a += 4);

@@ -66,9 +66,9 @@ fn unpack(path: &Path, file: impl Read + Seek, packed: u64) -> Result<Weights> {
         let mut bytes = Vec::new();
         // What an archive says of its sizes need not be true.
         let read = entry.take(left + 1).read_to_end(&mut bytes).map_err(|e| wrong(e.to_string()))?;
-        left = left
-            .checked_sub(read as u64)
-            .ok_or_else(|| wrong(format!("it unpacks to more than {left} bytes, as no array of numbers does")))?;
+        left = left.checked_sub(read as u64).ok_or_else(|| {
+            wrong(format!("it unpacks to more than {left} bytes, as no array of numbers does"))
+        })?;
         let array = npy::parse(&bytes).map_err(wrong)?;
         arrays.insert(name, array);
     }
@@ -118,7 +118,8 @@ mod tests {
     fn what_is_cut_off_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.npz");
-        save(&path, &Weights::from([("x".to_owned(), Array::from_f32([2], vec![1.0, 2.0]).unwrap())])).unwrap();
+        save(&path, &Weights::from([("x".to_owned(), Array::from_f32([2], vec![1.0, 2.0]).unwrap())]))
+            .unwrap();
         let whole = std::fs::read(&path).unwrap();
         for end in 0..whole.len() {
             assert!(unpack(&path, Cursor::new(&whole[..end]), 0).is_err(), "{end}");

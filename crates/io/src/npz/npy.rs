@@ -37,7 +37,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Array, String> {
         usize::try_from(length).ok().and_then(|n| rest.split_at_checked(n)).ok_or("its header is cut off")?;
     let header = std::str::from_utf8(header).map_err(|_| "its header is no text")?;
     let descr = field(header, "descr")?;
-    let descr = descr.strip_prefix('\'').and_then(|d| d.split('\'').next()).ok_or("its type is not a name")?;
+    let descr =
+        descr.strip_prefix('\'').and_then(|d| d.split('\'').next()).ok_or("its type is not a name")?;
     let (order, name) = descr.split_at_checked(1).ok_or("its type is empty")?;
     let dtype = TYPES.iter().find(|(n, _)| *n == name).map(|(_, t)| *t);
     let dtype = dtype.ok_or_else(|| format!("elements of type `{descr}` are not supported"))?;

@@ -35,8 +35,9 @@ fn lines(run: &DryRun, peak: Option<u64>, threads: usize) -> Vec<String> {
         rows.extend(length.map(|length| row(name, data(&length))));
     }
     if let Some(seconds) = run.iteration_seconds.last() {
-        let data =
-            run.data_seconds.map_or_else(String::new, |s| format!("; transforming its data takes a thread {}", span(s)));
+        let data = run
+            .data_seconds
+            .map_or_else(String::new, |s| format!("; transforming its data takes a thread {}", span(s)));
         rows.push(row("an iteration", format!("{} on {threads} threads{data}", span(*seconds))));
     }
     rows.extend(run.val_seconds.map(|s| row("a validation batch", span(s))));

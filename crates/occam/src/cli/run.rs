@@ -189,8 +189,10 @@ impl Args {
             return Ok(Weights::from([(name.clone(), array)]));
         }
         let Some(seed) = self.random else {
-            return Err(Failure::new("nothing to run the model on: give --inputs, --input-image or --random")
-                .with_help(format!("the model's inputs are:\n{}", list(&inputs))));
+            return Err(Failure::new(
+                "nothing to run the model on: give --inputs, --input-image or --random",
+            )
+            .with_help(format!("the model's inputs are:\n{}", list(&inputs))));
         };
         inputs.iter().map(|(name, fact)| Ok((name.clone(), random(name, fact, &bindings, seed)?))).collect()
     }
@@ -241,7 +243,8 @@ impl Runnable {
                 let mut tensors = Vec::new();
                 for &id in graph.inputs() {
                     let name = &graph.value(id)?.name;
-                    let array = inputs.get(name).ok_or_else(|| Failure::new(format!("input `{name}` is missing")))?;
+                    let array =
+                        inputs.get(name).ok_or_else(|| Failure::new(format!("input `{name}` is missing")))?;
                     tensors.push(Tensor::from_array(array, &Device::cpu())?);
                 }
                 let out = executor.run(&params.constants(), &tensors, &Request::default())?;
@@ -282,12 +285,12 @@ fn random(name: &str, fact: &Fact, bindings: &Bindings, seed: u64) -> Result<Arr
             Array::new(shape, Data::I32(floats.as_f32()?.iter().map(|x| (x * 2.0) as i32).collect()))?
         }
         DType::Bool => Array::new(shape, Data::Bool(floats.as_f32()?.iter().map(|x| *x < 0.5).collect()))?,
-        DType::F64 => {
-            Array::new(shape, Data::F64(floats.as_f32()?.iter().map(|&x| x.into()).collect()))?
-        }
+        DType::F64 => Array::new(shape, Data::F64(floats.as_f32()?.iter().map(|&x| x.into()).collect()))?,
         other => {
-            return Err(Failure::new(format!("input `{name}`: random elements of type {other} are not made"))
-                .with_help("give them with --inputs"));
+            return Err(Failure::new(format!(
+                "input `{name}`: random elements of type {other} are not made"
+            ))
+            .with_help("give them with --inputs"));
         }
     })
 }

@@ -39,7 +39,8 @@ impl OnnxForm for Activation {
             Activation::HardSwish => {
                 let x = at.input(0)?.0.to_owned();
                 let alpha = AttributeProto::float("alpha", 1.0 / 6.0);
-                let gate = at.before("gate", "HardSigmoid", &[&x], [alpha, AttributeProto::float("beta", 0.5)]);
+                let gate =
+                    at.before("gate", "HardSigmoid", &[&x], [alpha, AttributeProto::float("beta", 0.5)]);
                 at.last("Mul", &[&x, &gate], []);
             }
             Activation::Silu => {

@@ -28,7 +28,11 @@ pub fn convert(input: &Path, output: &Path, as_is: bool, json: bool) -> Outcome 
             "event": "convert", "output": output, "bytes": size, "nodes": after, "recognized": written_out,
         }));
     } else {
-        print_line(&format!("{}: {before} nodes read, {after} written, {}", output.display(), table::bytes(size)));
+        print_line(&format!(
+            "{}: {before} nodes read, {after} written, {}",
+            output.display(),
+            table::bytes(size)
+        ));
     }
     Ok(())
 }

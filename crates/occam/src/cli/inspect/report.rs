@@ -53,7 +53,8 @@ impl Report<'_> {
             let text = picture::svg(self.graph, &title, &note)?;
             occam_io::atomic_write(path, |f| std::io::Write::write_all(f, text.as_bytes()))?;
         }
-        let sum = |of: fn(&Layer) -> Option<u64>| layers.iter().filter_map(of).fold(0u64, u64::saturating_add);
+        let sum =
+            |of: fn(&Layer) -> Option<u64>| layers.iter().filter_map(of).fold(0u64, u64::saturating_add);
         let (macs, activations) = (sum(|l| l.macs), sum(|l| l.activations));
         let params = self.params()?;
         let unknown = layers.iter().filter(|l| l.macs.is_none()).count();

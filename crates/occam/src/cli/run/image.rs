@@ -49,7 +49,9 @@ pub fn input(
     for (name, list) in [("--mean", mean), ("--std", std)] {
         if !list.is_empty() && list.len() != 1 && list.len() != depth {
             let found = list.len();
-            return Err(Failure::new(format!("{name} has {found} numbers, the model's input {depth} channels")));
+            return Err(Failure::new(format!(
+                "{name} has {found} numbers, the model's input {depth} channels"
+            )));
         }
     }
     let mut order = Vec::with_capacity(height * width * depth);
