@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Goldens of MobileNetV3, networks with squeeze and excitation, RegNet, DenseNet, ShuffleNetV1, EfficientNet, Inception v3, AlexNet and vision transformers,
+"""Goldens of MobileNetV3, networks with squeeze and excitation, RegNet, DenseNet, ShuffleNetV1, EfficientNet, Inception v3, AlexNet, ConvNeXt and vision transformers,
 from mmcls itself, in float64; and the size of every architecture that a family knows by name.
 
     python tools/golden/architectures.py [NAME ..]
@@ -101,6 +101,8 @@ CLASSIFIERS = {
     "efficientnet": (pooled(dict(type="EfficientNet"), 1280), [4, 3, 57, 57]),
     "efficientnet_lite": (pooled(dict(type="EfficientNet", arch="lite0", act_cfg=dict(type="ReLU6")), 1280),
                           [4, 3, 57, 57]),
+    "convnext": (dict(type="ImageClassifier", neck=None, head=linear(64), backbone=dict(
+        type="ConvNeXt", arch=dict(depths=[1, 2, 1, 1], channels=[8, 16, 32, 64]))), [3, 3, 67, 64]),
     "alexnet": (pooled(dict(type="AlexNet"), 256), [3, 3, 95, 80]),
     "inception_v3": (dict(type="ImageClassifier", backbone=dict(type="InceptionV3", num_classes=10, dropout=0.0),
                           neck=None, head=dict(type="ClsHead")), [3, 3, 107, 107]),
@@ -137,6 +139,11 @@ VARIANTS = {
                         [1, 3, 29, 32]),
     "efficientnet_lite1": (dict(type="EfficientNet", arch="lite1", act_cfg=dict(type="ReLU6"), out_indices=(4, 6)),
                            [1, 3, 33, 37]),
+    "convnext_stages": (dict(type="ConvNeXt", arch=dict(depths=[1, 1, 2], channels=[6, 8, 12]), in_channels=1,
+                             stem_patch_size=3, act_cfg=dict(type="ReLU"), linear_pw_conv=False,
+                             gap_before_final_norm=False, out_indices=[0, 2]), [2, 1, 37, 32]),
+    "convnext_plain": (dict(type="ConvNeXt", arch=dict(depths=[1, 1], channels=[6, 8]), layer_scale_init_value=0.0,
+                            norm_cfg=dict(type="LN2d"), out_indices=[0, 1]), [2, 3, 33, 32]),
     "vit_stages": (dict(type="VisionTransformer", arch=dict(TINY, num_layers=3), img_size=(33, 21), patch_size=(8, 7),
                         out_indices=[0, 2], qkv_bias=False, final_norm=False, norm_cfg=dict(type="LN"),
                         layer_cfgs=dict(act_cfg=dict(type="GELU", approximate="tanh"), num_fcs=3)), [2, 3, 33, 21]),
@@ -161,11 +168,16 @@ ARCHS = {
 }
 
 
+CONVNEXTS = ["atto", "femto", "pico", "nano", "tiny", "small", "base", "large", "xlarge", "huge"]
+
+
 def archs():
     """The backbones whose sizes are counted."""
     yield from (dict(type=kind, arch=arch) for kind, names in ARCHS.items() for arch in names)
     yield from (dict(type="ShuffleNetV1", groups=groups) for groups in (1, 2, 3, 4, 8))
     yield from (dict(type=kind, depth=depth) for kind in ("SEResNet", "SEResNeXt") for depth in (50, 101, 152))
+    yield from (dict(type="ConvNeXt", arch=arch) for arch in CONVNEXTS)
+    yield dict(type="ConvNeXt", frozen_stages=2)
     yield dict(type="AlexNet")
     yield dict(type="AlexNet", num_classes=1000)
     yield dict(type="InceptionV3")

@@ -46,6 +46,11 @@ const FAMILIES: &[(&str, &str, &str)] = &[
     ("efficientnet", "type='EfficientNet', drop_path_rate=0.2", "type='LinearClsHead', in_channels=1280"),
     ("efficientnet_em", "type='EfficientNet', arch='em'", "type='LinearClsHead', in_channels=1280"),
     ("efficientnet_lite", "type='EfficientNet', arch='lite0'", "type='LinearClsHead', in_channels=1280"),
+    (
+        "convnext",
+        "type='ConvNeXt', arch=dict(depths=[1, 1, 2, 1], channels=[16, 32, 48, 64]), drop_path_rate=0.1",
+        "type='LinearClsHead', in_channels=64",
+    ),
     ("alexnet", "type='AlexNet'", "type='LinearClsHead', in_channels=256"),
     ("inception_v3", "type='InceptionV3', num_classes=10, aux_logits=True", "type='ClsHead'"),
     ("squeezenet", "type='SqueezeNet', version='1_1', num_classes=10", "type='ClsHead'"),
@@ -97,7 +102,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     if files.is_empty() {
         for (name, backbone, head) in FAMILIES {
             // The heads of transformers, and of backbones that give scores, take what the backbone returns.
-            let neck = match head.contains("Linear") {
+            let pooled = head.contains("Linear") && *name != "convnext";
+            let neck = match pooled {
                 true => "dict(type='GlobalAveragePooling')",
                 false => "None",
             };

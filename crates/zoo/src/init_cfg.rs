@@ -444,6 +444,12 @@ impl Rules {
             .then(Weight::Constant(1.0), &["BatchNorm2d"])
     }
 
+    /// These, then `TruncNormal` between −2 and 2 for the `layers`, and `Constant` 1 for layer norms.
+    pub fn and_layer_norms(self, std: f64, layers: &[&str]) -> Self {
+        self.then(Weight::TruncNormal { mean: 0.0, std, bounds: [-2.0, 2.0] }, layers)
+            .then(Weight::Constant(1.0), &["LayerNorm"])
+    }
+
     /// These, then `Kaiming`, uniform by `fan_in`, for the `layers`.
     pub fn and_kaiming_uniform(self, layers: &[&str]) -> Self {
         let (gain, distribution) = (Nonlinearity::Relu.gain(0.0), Distribution::Uniform);

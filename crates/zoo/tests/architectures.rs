@@ -1,5 +1,5 @@
 //! MobileNetV3, networks with squeeze and excitation, RegNet, DenseNet, ShuffleNetV1, EfficientNet, AlexNet, Inception v3,
-//! vision transformers, SqueezeNet, MNASNet and GoogLeNet against the originals: same weights, same input. Made by
+//! ConvNeXt, vision transformers, SqueezeNet, MNASNet and GoogLeNet against the originals: same weights, same input. Made by
 //! `tools/golden/architectures.py`, the last three by `tools/golden/torchvision_families.py`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -21,6 +21,11 @@ fn check(name: &str) {
 fn check_in_evaluation(name: &str) {
     let golden = Golden::load(name);
     check_packed_in_evaluation(model(&Value::from_json(&golden.json("config"))), &golden);
+}
+
+#[test]
+fn convnext_is_the_originals() {
+    check("convnext");
 }
 
 #[test]
@@ -248,6 +253,11 @@ fn what_is_not_supported_is_said() {
         ("dict(type='EfficientNet', out_indices=(7,))", "out_indices"),
         ("dict(type='EfficientNet', arch='lite5')", "Did you mean `lite"),
         ("dict(type='AlexNet', num_class=10)", "num_class"),
+        ("dict(type='ConvNeXt', use_grn=True)", "use_grn"),
+        ("dict(type='ConvNeXt', arch='tinny')", "Did you mean `tiny`"),
+        ("dict(type='ConvNeXt', arch=dict(depths=[1], channels=[1, 2]))", "equally many"),
+        ("dict(type='ConvNeXt', norm_cfg=dict(type='LN'))", "unknown value"),
+        ("dict(type='ConvNeXt', frozen_stages=5)", "frozen_stages"),
         ("dict(type='InceptionV3', num_classes=0)", "at least 1"),
         ("dict(type='InceptionV3', aux_logit=True)", "aux_logit"),
         ("dict(type='SqueezeNet', version='1_2')", "Did you mean `1_"),

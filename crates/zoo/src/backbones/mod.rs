@@ -2,6 +2,7 @@
 
 mod alexnet;
 mod basic_conv;
+mod convnext;
 mod densenet;
 mod efficientnet;
 mod googlenet;
@@ -22,6 +23,7 @@ mod vision_transformer;
 mod wide_resnet;
 
 pub use alexnet::AlexNet;
+pub use convnext::ConvNeXt;
 pub use densenet::DenseNet;
 pub use efficientnet::EfficientNet;
 pub use googlenet::GoogLeNet;
@@ -62,6 +64,7 @@ pub trait Backbone: Send + Sync {
 
 const TABLE: &[(&str, Build<dyn Backbone>)] = &[
     ("AlexNet", alexnet::build),
+    ("ConvNeXt", convnext::build),
     ("DenseNet", densenet::build),
     ("DistilledVisionTransformer", vision_transformer::build_distilled),
     ("EfficientNet", efficientnet::build),
