@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Goldens of MobileNetV3, networks with squeeze and excitation, RegNet, DenseNet, ShuffleNetV1, EfficientNet and vision transformers, from mmcls itself, in float64; and
-the size of every architecture that a family knows by name.
+"""Goldens of MobileNetV3, networks with squeeze and excitation, RegNet, DenseNet, ShuffleNetV1, EfficientNet, Inception v3, AlexNet, ConvNeXt and vision transformers,
+from mmcls itself, in float64; and the size of every architecture that a family knows by name.
 
     python tools/golden/architectures.py [NAME ..]
 
@@ -9,13 +9,18 @@ and `architectures.json`, or those that are named, and prints how far torch's ow
 `resnet.py` does.
 """
 
+import copy
+import math
 import sys
 import warnings
 
 warnings.filterwarnings("ignore")
 
+import numpy as np
 import torch
+from mmcls.models.backbones import efficientnet
 from mmcls.registry import MODELS
+from mmcls.structures import ClsDataSample
 from mmcls.utils import register_all_modules
 
 import formula
@@ -24,6 +29,41 @@ from backbones import SAMPLES, packed
 from files import f32, write_json, write_safetensors
 
 SCRIPT = "tools/golden/architectures.py"
+
+LITES = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2), "lite3": (1.2, 1.4), "lite4": (1.4, 1.8)}
+
+
+def teach_lite():
+    """EfficientNet-Lite as architectures of mmcls' EfficientNet, built of its own blocks: only the inner widths and the
+    numbers of blocks of the inner kinds are scaled, and nothing is squeezed and excited."""
+    kind = efficientnet.EfficientNet
+    scale = efficientnet.model_scaling
+    kind.arch_settings.update({name: (*factors, None) for name, factors in LITES.items()})
+    kind.layer_settings["l"] = [[[*block[:2], 0, *block[3:]] for block in layer] for layer in kind.layer_settings["b"]]
+
+    def scaled(layers, setting):
+        width, depth, size = setting
+        if size is not None:
+            return scale(layers, setting)
+        layers = copy.deepcopy(layers)
+        for block in (block for layer in layers[1:-1] for block in layer):
+            block[1] = efficientnet.make_divisible(block[1] * width, 8)
+        first, last, inner = layers[1], layers[-2][-1], []
+        for block in [block for layer in layers[2:-1] for block in layer][:-1]:
+            if inner and inner[-1][0][1] == block[1]:
+                inner[-1].append(block)
+            else:
+                inner.append([block])
+        inner = [run + [run[-1]] * (math.ceil(depth * len(run)) - len(run)) for run in inner] + [[last]]
+        stages = [first]
+        for run in inner:
+            if run[0][3] == 1:
+                stages[-1] = stages[-1] + run
+            else:
+                stages.append(run)
+        return [layers[0], *stages, layers[-1]]
+
+    efficientnet.model_scaling = scaled
 
 
 def linear(features):
@@ -59,7 +99,18 @@ CLASSIFIERS = {
                              norm_cfg=dict(type="BN", eps=0.1)), 35), [3, 3, 40, 40]),
     "shufflenet_v1": (pooled(dict(type="ShuffleNetV1", widen_factor=0.5), 480), [8, 3, 48, 48]),
     "efficientnet": (pooled(dict(type="EfficientNet"), 1280), [4, 3, 57, 57]),
+    "efficientnet_lite": (pooled(dict(type="EfficientNet", arch="lite0", act_cfg=dict(type="ReLU6")), 1280),
+                          [4, 3, 57, 57]),
+    "convnext": (dict(type="ImageClassifier", neck=None, head=linear(64), backbone=dict(
+        type="ConvNeXt", arch=dict(depths=[1, 2, 1, 1], channels=[8, 16, 32, 64]))), [3, 3, 67, 64]),
+    "alexnet": (pooled(dict(type="AlexNet"), 256), [3, 3, 95, 80]),
+    "inception_v3": (dict(type="ImageClassifier", backbone=dict(type="InceptionV3", num_classes=10, dropout=0.0),
+                          neck=None, head=dict(type="ClsHead")), [3, 3, 107, 107]),
 }
+
+# Norm layers over small batches amplify rounding so much that torch's own float32 gradients are wrong by a hundredth and
+# more: gradients of these are taken in evaluation.
+IN_EVALUATION = ["efficientnet_lite", "inception_v3"]
 
 # Odd sizes, so that padding and ceiling of every stride count.
 VARIANTS = {
@@ -86,6 +137,13 @@ VARIANTS = {
                                    act_cfg=dict(type="GELU")), [1, 3, 33, 32]),
     "efficientnet_em": (dict(type="EfficientNet", arch="em", act_cfg=dict(type="ReLU"), out_indices=(1, 6)),
                         [1, 3, 29, 32]),
+    "efficientnet_lite1": (dict(type="EfficientNet", arch="lite1", act_cfg=dict(type="ReLU6"), out_indices=(4, 6)),
+                           [1, 3, 33, 37]),
+    "convnext_stages": (dict(type="ConvNeXt", arch=dict(depths=[1, 1, 2], channels=[6, 8, 12]), in_channels=1,
+                             stem_patch_size=3, act_cfg=dict(type="ReLU"), linear_pw_conv=False,
+                             gap_before_final_norm=False, out_indices=[0, 2]), [2, 1, 37, 32]),
+    "convnext_plain": (dict(type="ConvNeXt", arch=dict(depths=[1, 1], channels=[6, 8]), layer_scale_init_value=0.0,
+                            norm_cfg=dict(type="LN2d"), out_indices=[0, 1]), [2, 3, 33, 32]),
     "vit_stages": (dict(type="VisionTransformer", arch=dict(TINY, num_layers=3), img_size=(33, 21), patch_size=(8, 7),
                         out_indices=[0, 2], qkv_bias=False, final_norm=False, norm_cfg=dict(type="LN"),
                         layer_cfgs=dict(act_cfg=dict(type="GELU", approximate="tanh"), num_fcs=3)), [2, 3, 33, 21]),
@@ -106,8 +164,11 @@ ARCHS = {
     "DenseNet": ["121", "161", "169", "201"],
     "VisionTransformer": ["small", "base", "large", "huge", "eva-giant", "deit-tiny", "deit-small", "DeiT-B"],
     "DistilledVisionTransformer": ["deit-tiny", "deit-small", "deit-base"],
-    "EfficientNet": ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "l2", "es", "em", "el"],
+    "EfficientNet": ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "l2", "es", "em", "el", *LITES],
 }
+
+
+CONVNEXTS = ["atto", "femto", "pico", "nano", "tiny", "small", "base", "large", "xlarge", "huge"]
 
 
 def archs():
@@ -115,6 +176,12 @@ def archs():
     yield from (dict(type=kind, arch=arch) for kind, names in ARCHS.items() for arch in names)
     yield from (dict(type="ShuffleNetV1", groups=groups) for groups in (1, 2, 3, 4, 8))
     yield from (dict(type=kind, depth=depth) for kind in ("SEResNet", "SEResNeXt") for depth in (50, 101, 152))
+    yield from (dict(type="ConvNeXt", arch=arch) for arch in CONVNEXTS)
+    yield dict(type="ConvNeXt", frozen_stages=2)
+    yield dict(type="AlexNet")
+    yield dict(type="AlexNet", num_classes=1000)
+    yield dict(type="InceptionV3")
+    yield dict(type="InceptionV3", aux_logits=True)
     yield from FROZEN
 
 
@@ -145,10 +212,28 @@ def size(config):
 
 
 def classifier(name, config, shape):
-    exact, state = resnet.run(config, shape, torch.float64, SAMPLES, SAMPLES)
+    run = in_evaluation if name in IN_EVALUATION else (lambda *args: resnet.run(*args, SAMPLES, SAMPLES))
+    exact, state = run(config, shape, torch.float64)
     write_safetensors(f"{name}.safetensors", packed(exact, state), {
         "script": SCRIPT, "versions": resnet.VERSIONS, "config": config, "input": shape, "state_dict": state})
-    resnet.print_single_precision(exact, resnet.run(config, shape, torch.float32, SAMPLES, SAMPLES)[0])
+    resnet.print_single_precision(exact, run(config, shape, torch.float32)[0])
+
+
+def in_evaluation(config, shape, dtype):
+    """As `resnet.run`, but gradients are those of the loss in evaluation."""
+    out, state = resnet.run(config, shape, dtype, SAMPLES, SAMPLES)
+    model = resnet.build(config, dtype).eval()
+    images = torch.from_numpy(formula.image(shape)).to(dtype)
+    labels = formula.labels("label", shape[0], resnet.CLASSES)
+    targets = [ClsDataSample().set_gt_label(int(label)) for label in labels]
+    model(images, targets, mode="loss")["loss"].backward()
+    for name, parameter in model.named_parameters():
+        grad = parameter.grad.double().numpy()
+        out[f"grad.{name}"] = resnet.sampled(grad, SAMPLES, SAMPLES).astype(np.float32)
+        out[f"grad_norm.{name}"] = np.sqrt(np.square(grad).sum())
+        out[f"grad_sum.{name}"] = grad.sum()
+        out[f"grad_probe.{name}"] = (grad * formula.fill(f"probe.{name}", grad.shape, -1.0, 1.0)).sum()
+    return out, state
 
 
 def flat(features):
@@ -171,6 +256,7 @@ def variants():
 def main(wanted):
     torch.set_num_threads(1)
     register_all_modules()
+    teach_lite()
     for name, (config, shape) in CLASSIFIERS.items():
         if not wanted or name in wanted:
             classifier(name, config, shape)

@@ -45,6 +45,17 @@ const FAMILIES: &[(&str, &str, &str)] = &[
     ("shufflenet_v2", "type='ShuffleNetV2'", "type='LinearClsHead', in_channels=1024"),
     ("efficientnet", "type='EfficientNet', drop_path_rate=0.2", "type='LinearClsHead', in_channels=1280"),
     ("efficientnet_em", "type='EfficientNet', arch='em'", "type='LinearClsHead', in_channels=1280"),
+    ("efficientnet_lite", "type='EfficientNet', arch='lite0'", "type='LinearClsHead', in_channels=1280"),
+    (
+        "convnext",
+        "type='ConvNeXt', arch=dict(depths=[1, 1, 2, 1], channels=[16, 32, 48, 64]), drop_path_rate=0.1",
+        "type='LinearClsHead', in_channels=64",
+    ),
+    ("alexnet", "type='AlexNet'", "type='LinearClsHead', in_channels=256"),
+    ("inception_v3", "type='InceptionV3', num_classes=10, aux_logits=True", "type='ClsHead'"),
+    ("squeezenet", "type='SqueezeNet', version='1_1', num_classes=10", "type='ClsHead'"),
+    ("mnasnet", "type='MNASNet', alpha=0.5, num_classes=10", "type='ClsHead'"),
+    ("googlenet", "type='GoogLeNet', num_classes=10", "type='ClsHead'"),
     (
         "vision_transformer",
         "type='VisionTransformer', arch='deit-tiny', img_size=64, drop_rate=0.1",
@@ -67,7 +78,7 @@ fn write(folder: &Path, name: &str, config: &Value) -> Result<(), Box<dyn Error>
 
     let input = graph.inputs().first().ok_or("the model has no input")?;
     // Odd and unequal sizes, where the model takes them.
-    let bindings = Bindings::from([("N".into(), 2), ("H".into(), 75), ("W".into(), 64)]);
+    let bindings = Bindings::from([("N".into(), 2), ("H".into(), 91), ("W".into(), 80)]);
     let input = fill("input", &graph.value(*input)?.fact.eval_shape(&bindings)?, -2.0, 2.0);
     let params = Params::new(&graph, &weights, &Device::cpu())?;
     let x = Tensor::from_array(&input, &Device::cpu())?;
@@ -90,14 +101,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if files.is_empty() {
         for (name, backbone, head) in FAMILIES {
-            // The heads of transformers take what the backbone returns.
-            let neck = match head.contains("Linear") {
+            // The heads of transformers, and of backbones that give scores, take what the backbone returns.
+            let pooled = head.contains("Linear") && *name != "convnext";
+            let neck = match pooled {
                 true => "dict(type='GlobalAveragePooling')",
                 false => "None",
             };
+            let classes = if head.contains("'ClsHead'") { "" } else { ", num_classes=10" };
             let text = format!(
                 "model = dict(type='ImageClassifier', backbone=dict({backbone}), neck={neck}, \
-                 head=dict({head}, num_classes=10))"
+                 head=dict({head}{classes}))"
             );
             let config = Loader::new().load_str("model.py", &text)?;
             write(&folder, name, config.get("model").ok_or("the config has no model")?)?;

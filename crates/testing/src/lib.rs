@@ -52,7 +52,7 @@ pub fn parameter(name: &str, shape: &[usize]) -> Array {
             let high = (6.0 / fan_in as f64).sqrt();
             fill(name, shape, -high, high)
         }
-        "weight" | "running_var" => fill(name, shape, 0.5, 1.5),
+        "weight" | "running_var" | "gamma" => fill(name, shape, 0.5, 1.5),
         "bias" | "running_mean" => fill(name, shape, -0.1, 0.1),
         "cls_token" | "dist_token" | "pos_embed" => fill(name, shape, -0.5, 0.5),
         other => panic!("no range for parameters called `{other}`"),

@@ -438,6 +438,30 @@ impl Rules {
         self.then(Weight::Constant(value), &["Linear"])
     }
 
+    /// These, then `TruncNormal` between −2 and 2 for the `layers`, and `Constant` 1 for batch norms.
+    pub fn and_trunc_normal(self, std: f64, layers: &[&str]) -> Self {
+        self.then(Weight::TruncNormal { mean: 0.0, std, bounds: [-2.0, 2.0] }, layers)
+            .then(Weight::Constant(1.0), &["BatchNorm2d"])
+    }
+
+    /// These, then `TruncNormal` between −2 and 2 for the `layers`, and `Constant` 1 for layer norms.
+    pub fn and_layer_norms(self, std: f64, layers: &[&str]) -> Self {
+        self.then(Weight::TruncNormal { mean: 0.0, std, bounds: [-2.0, 2.0] }, layers)
+            .then(Weight::Constant(1.0), &["LayerNorm"])
+    }
+
+    /// These, then `Kaiming`, uniform by `fan_in`, for the `layers`.
+    pub fn and_kaiming_uniform(self, layers: &[&str]) -> Self {
+        let (gain, distribution) = (Nonlinearity::Relu.gain(0.0), Distribution::Uniform);
+        self.then(Weight::Kaiming { gain, mode: Mode::FanIn, distribution }, layers)
+    }
+
+    /// These, then `Kaiming` with gain 1, uniform by `fan_out`, for the `layers`.
+    pub fn and_uniform_fan_out(self, layers: &[&str]) -> Self {
+        let (gain, distribution) = (Nonlinearity::Sigmoid.gain(0.0), Distribution::Uniform);
+        self.then(Weight::Kaiming { gain, mode: Mode::FanOut, distribution }, layers)
+    }
+
     fn then(mut self, weight: Weight, layers: &[&str]) -> Self {
         let layers = layers.iter().map(|&l| l.to_owned()).collect();
         self.fills.push(Rule { fill: Fill { weight, bias: 0.0 }, layers, overrides: Vec::new() });

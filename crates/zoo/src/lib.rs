@@ -20,8 +20,8 @@ mod transformer;
 mod width;
 
 pub use backbones::{
-    Backbone, DenseNet, EfficientNet, MobileNetV2, MobileNetV3, RegNet, ResNet, ShuffleNetV1, ShuffleNetV2,
-    Vgg, VisionTransformer, WideResNet,
+    AlexNet, Backbone, ConvNeXt, DenseNet, EfficientNet, GoogLeNet, InceptionV3, MnasNet, MobileNetV2,
+    MobileNetV3, RegNet, ResNet, ShuffleNetV1, ShuffleNetV2, SqueezeNet, Vgg, VisionTransformer, WideResNet,
 };
 pub use error::{Error, Result};
 pub use heads::{

@@ -256,12 +256,28 @@ impl Net {
         bias: bool,
         init: Init,
     ) -> Result<ValueId> {
+        self.conv2d_sides(name, x, (out, [kernel; 2]), conv, bias, init)
+    }
+
+    /// [`Net::conv2d_with`] with `height` times `width` taps.
+    ///
+    /// # Errors
+    /// The input does not fit.
+    pub fn conv2d_sides(
+        &mut self,
+        name: &str,
+        x: ValueId,
+        (out, [height, width]): (usize, [usize; 2]),
+        conv: Conv,
+        bias: bool,
+        init: Init,
+    ) -> Result<ValueId> {
         let channels = self.channels(x)?;
         if conv.groups == 0 || !channels.is_multiple_of(conv.groups) {
             return refuse(format!("{channels} channels cannot be split into {} groups", conv.groups));
         }
         self.layer(name, &[x], |net| {
-            let shape = [out, channels / conv.groups, kernel, kernel];
+            let shape = [out, channels / conv.groups, height, width];
             let mut inputs = vec![x, net.parameter("weight", &shape, Role::Weight, init)?];
             if bias {
                 inputs.push(net.parameter("bias", &[out], Role::Weight, Init::Constant(0.0))?);

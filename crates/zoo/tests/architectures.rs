@@ -1,10 +1,11 @@
-//! MobileNetV3, networks with squeeze and excitation, RegNet, DenseNet, ShuffleNetV1, EfficientNet and vision transformers
-//! against the original: same weights, same input. Made by `tools/golden/architectures.py`.
+//! MobileNetV3, networks with squeeze and excitation, RegNet, DenseNet, ShuffleNetV1, EfficientNet, AlexNet, Inception v3,
+//! ConvNeXt, vision transformers, SqueezeNet, MNASNet and GoogLeNet against the originals: same weights, same input. Made by
+//! `tools/golden/architectures.py`, the last three by `tools/golden/torchvision_families.py`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
-use common::{check_packed, features, input_shape, model, parsed, registry};
+use common::{check_packed, check_packed_in_evaluation, features, input_shape, model, parsed, registry};
 use occam_config::{Loader, Value};
 use occam_data::Seed;
 use occam_graph::{Dim, Fact, Role};
@@ -14,6 +15,47 @@ use occam_zoo::{Backbone, Net, initialize};
 fn check(name: &str) {
     let golden = Golden::load(name);
     check_packed(model(&Value::from_json(&golden.json("config"))), &golden);
+}
+
+/// With the gradients of evaluation: in training, norm layers amplify rounding too much.
+fn check_in_evaluation(name: &str) {
+    let golden = Golden::load(name);
+    check_packed_in_evaluation(model(&Value::from_json(&golden.json("config"))), &golden);
+}
+
+#[test]
+fn convnext_is_the_originals() {
+    check("convnext");
+}
+
+#[test]
+fn alexnet_is_the_originals() {
+    check("alexnet");
+}
+
+#[test]
+fn inception_v3_is_the_originals() {
+    check_in_evaluation("inception_v3");
+}
+
+#[test]
+fn efficientnet_lite_is_the_originals() {
+    check_in_evaluation("efficientnet_lite");
+}
+
+#[test]
+fn squeezenet_is_torchvisions() {
+    check("squeezenet");
+}
+
+#[test]
+fn mnasnet_is_torchvisions() {
+    check_in_evaluation("mnasnet");
+}
+
+#[test]
+fn googlenet_is_torchvisions() {
+    check_in_evaluation("googlenet");
 }
 
 #[test]
@@ -80,9 +122,13 @@ fn variants_are_the_originals() {
 /// learn, and all names and shapes.
 #[test]
 fn architectures_have_the_originals_parameters() {
-    let text = std::fs::read_to_string(workspace().join("tests/golden/architectures.json")).unwrap();
-    let rows: serde_json::Value = serde_json::from_str(&text).unwrap();
-    for row in rows.as_array().unwrap() {
+    let rows = ["architectures", "torchvision_architectures"].into_iter().flat_map(|name| {
+        let path = workspace().join(format!("tests/golden/{name}.json"));
+        let rows: Vec<serde_json::Value> =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        rows
+    });
+    for row in rows {
         let backbone = registry().build::<dyn Backbone>(&Value::from_json(&row["backbone"])).unwrap();
         let mut net = Net::new();
         let [height, width] = backbone.image_size().unwrap_or([224, 224]);
@@ -205,6 +251,19 @@ fn what_is_not_supported_is_said() {
         ("dict(type='EfficientNet', arch='b9')", "b0, b1"),
         ("dict(type='EfficientNet', conv_cfg=dict(type='Conv3d'))", "Conv3d"),
         ("dict(type='EfficientNet', out_indices=(7,))", "out_indices"),
+        ("dict(type='EfficientNet', arch='lite5')", "Did you mean `lite"),
+        ("dict(type='AlexNet', num_class=10)", "num_class"),
+        ("dict(type='ConvNeXt', use_grn=True)", "use_grn"),
+        ("dict(type='ConvNeXt', arch='tinny')", "Did you mean `tiny`"),
+        ("dict(type='ConvNeXt', arch=dict(depths=[1], channels=[1, 2]))", "equally many"),
+        ("dict(type='ConvNeXt', norm_cfg=dict(type='LN'))", "unknown value"),
+        ("dict(type='ConvNeXt', frozen_stages=5)", "frozen_stages"),
+        ("dict(type='InceptionV3', num_classes=0)", "at least 1"),
+        ("dict(type='InceptionV3', aux_logit=True)", "aux_logit"),
+        ("dict(type='SqueezeNet', version='1_2')", "Did you mean `1_"),
+        ("dict(type='MNASNet')", "alpha"),
+        ("dict(type='MNASNet', alpha=0)", "above 0"),
+        ("dict(type='GoogLeNet', transform_input=True)", "data_preprocessor"),
         ("dict(type='VisionTransformer', arch='deit-smal')", "Did you mean `deit-small`"),
         ("dict(type='VisionTransformer', arch=dict(embed_dims=8))", "num_layers"),
         ("dict(type='VisionTransformer', with_cls_token=False)", "output_cls_token"),

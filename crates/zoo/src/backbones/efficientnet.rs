@@ -32,8 +32,8 @@ struct Config {
     conv_cfg: Option<ConvCfg>,
     #[serde(default = "batch_norm")]
     norm_cfg: Option<NormCfg>,
-    #[serde(default = "swish")]
-    act_cfg: ActCfg,
+    #[serde(default)]
+    act_cfg: Option<ActCfg>,
     #[serde(default)]
     norm_eval: bool,
     #[serde(default, rename = "with_cp")]
@@ -48,26 +48,27 @@ fn last() -> Vec<usize> {
 fn batch_norm() -> Option<NormCfg> {
     Some(NormCfg { eps: 1e-3, ..NormCfg::default() })
 }
-fn swish() -> ActCfg {
-    Activation::Silu.into()
-}
 
 /// `EfficientNet` (Tan and Le, 2019, arXiv:1905.11946): inverted residuals, one table of which is scaled in width and depth
 /// together.
 ///
 /// | key | default | |
 /// |---|---|---|
-/// | `arch` | `b0` | or `b1` to `b8`, `l2`, or of EfficientNet-EdgeTPU `es`, `em`, `el` |
+/// | `arch` | `b0` | or `b1` to `b8`, `l2`, of EfficientNet-EdgeTPU `es`, `em`, `el`, or of EfficientNet-Lite `lite0` to `lite4` |
 /// | `out_indices` | (6,) | stages whose features are returned; 0 is the stem, 6 the last convolution |
 /// | `conv_cfg` | `dict(type='Conv2dAdaptivePadding')` | or `Conv2d`, or None |
 /// | `norm_cfg` | `dict(type='BN', eps=1e-3)` | or None: convolutions have biases then |
-/// | `act_cfg` | `dict(type='Swish')` | |
+/// | `act_cfg` | `dict(type='Swish')` | `dict(type='ReLU6')` for EfficientNet-Lite |
 /// | `drop_path_rate` | 0 | share of samples that skip the last block in training; grows evenly from 0 over the blocks |
 /// | `frozen_stages` | 0 | so many of `layers` neither learn nor update statistics |
 /// | `norm_eval` | False | norm layers use and keep their running statistics in training |
 /// | `init_cfg` | `Kaiming` for convolutions, `Constant` 1 for norms | |
 ///
 /// `with_cp` is accepted and has no effect on results.
+///
+/// mmcls has no EfficientNet-Lite. As in its paper's code (<https://github.com/tensorflow/tpu>, `efficientnet/lite`) it has no
+/// squeeze and excitation, and neither the widths of the stem and the last convolution nor the number of blocks of the first and
+/// the last kind are scaled.
 ///
 /// Parameters take mmcls' names: `layers.0.conv`, `layers.1.0.depthwise_conv.conv`, `layers.1.0.se.conv1.conv`, ..
 pub struct EfficientNet {
@@ -79,29 +80,44 @@ pub struct EfficientNet {
 /// Which table, and what scales it.
 #[derive(Debug, Clone, Copy)]
 struct Arch {
-    edge: bool,
+    kind: Kind,
     width: f64,
     depth: f64,
 }
 
-const fn arch_of(edge: bool, width: f64, depth: f64) -> Arch {
-    Arch { edge, width, depth }
+/// Which of the three families.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    /// EfficientNet-EdgeTPU.
+    Edge,
+    /// EfficientNet-Lite.
+    Lite,
 }
 
-const ARCHS: [(&str, Arch); 13] = [
-    ("b0", arch_of(false, 1.0, 1.0)),
-    ("b1", arch_of(false, 1.0, 1.1)),
-    ("b2", arch_of(false, 1.1, 1.2)),
-    ("b3", arch_of(false, 1.2, 1.4)),
-    ("b4", arch_of(false, 1.4, 1.8)),
-    ("b5", arch_of(false, 1.6, 2.2)),
-    ("b6", arch_of(false, 1.8, 2.6)),
-    ("b7", arch_of(false, 2.0, 3.1)),
-    ("b8", arch_of(false, 2.2, 3.6)),
-    ("l2", arch_of(false, 4.3, 5.3)),
-    ("es", arch_of(true, 1.0, 1.0)),
-    ("em", arch_of(true, 1.0, 1.1)),
-    ("el", arch_of(true, 1.2, 1.4)),
+const fn arch_of(kind: Kind, width: f64, depth: f64) -> Arch {
+    Arch { kind, width, depth }
+}
+
+const ARCHS: [(&str, Arch); 18] = [
+    ("b0", arch_of(Kind::Plain, 1.0, 1.0)),
+    ("b1", arch_of(Kind::Plain, 1.0, 1.1)),
+    ("b2", arch_of(Kind::Plain, 1.1, 1.2)),
+    ("b3", arch_of(Kind::Plain, 1.2, 1.4)),
+    ("b4", arch_of(Kind::Plain, 1.4, 1.8)),
+    ("b5", arch_of(Kind::Plain, 1.6, 2.2)),
+    ("b6", arch_of(Kind::Plain, 1.8, 2.6)),
+    ("b7", arch_of(Kind::Plain, 2.0, 3.1)),
+    ("b8", arch_of(Kind::Plain, 2.2, 3.6)),
+    ("l2", arch_of(Kind::Plain, 4.3, 5.3)),
+    ("es", arch_of(Kind::Edge, 1.0, 1.0)),
+    ("em", arch_of(Kind::Edge, 1.0, 1.1)),
+    ("el", arch_of(Kind::Edge, 1.2, 1.4)),
+    ("lite0", arch_of(Kind::Lite, 1.0, 1.0)),
+    ("lite1", arch_of(Kind::Lite, 1.0, 1.1)),
+    ("lite2", arch_of(Kind::Lite, 1.1, 1.2)),
+    ("lite3", arch_of(Kind::Lite, 1.2, 1.4)),
+    ("lite4", arch_of(Kind::Lite, 1.4, 1.8)),
 ];
 
 /// Equal blocks, of which only the first may have a stride.
@@ -196,6 +212,11 @@ impl EdgeResidual<'_> {
 }
 
 impl EfficientNet {
+    fn act_cfg(&self) -> ActCfg {
+        let own = if self.arch.kind == Kind::Lite { Activation::Relu6 } else { Activation::Silu };
+        self.config.act_cfg.unwrap_or_else(|| own.into())
+    }
+
     fn width(&self, channels: usize) -> usize {
         make_divisible(channels as f64 * self.arch.width, 8)
     }
@@ -203,8 +224,11 @@ impl EfficientNet {
     /// Blocks by stage, scaled.
     fn stages(&self) -> Vec<Vec<Run>> {
         let mut stages: Vec<Vec<Run>> = Vec::new();
-        for run in if self.arch.edge { EDGE } else { PLAIN } {
-            let count = (run.count as f64 * self.arch.depth).ceil() as usize;
+        let table = if self.arch.kind == Kind::Edge { EDGE } else { PLAIN };
+        for (i, run) in table.iter().enumerate() {
+            let fixed = self.arch.kind == Kind::Lite && (i == 0 || i + 1 == table.len());
+            let depth = if fixed { 1.0 } else { self.arch.depth };
+            let count = (run.count as f64 * depth).ceil() as usize;
             let run = Run { count: 1, out: self.width(run.out), ..*run };
             let blocks = (0..count).map(|i| Run { stride: if i == 0 { run.stride } else { 1 }, ..run });
             match stages.last_mut() {
@@ -234,10 +258,10 @@ impl EfficientNet {
             let mid = if shortcut { mid } else { channels.saturating_mul(4) };
             return EdgeResidual { module, mid, out, kernel, stride, shortcut, drop_path }.build(net, x);
         }
-        let activations = [self.config.act_cfg.function(), Activation::Sigmoid];
+        let activations = [self.act_cfg().function(), Activation::Sigmoid];
         // A quarter of what enters, whatever the expansion.
         let se = SeLayer { squeezed: make_divisible((channels / 4) as f64, 1), activations };
-        let se = (!self.arch.edge).then_some(se);
+        let se = (self.arch.kind == Kind::Plain).then_some(se);
         InvertedResidual { module, mid, out, kernel, stride, se, drop_path }.build(net, x)
     }
 }
@@ -257,10 +281,12 @@ impl EfficientNet {
         let frozen = |layer: usize| layer < self.config.frozen_stages;
         let c = &self.config;
         let padding = c.conv_cfg.as_ref().map_or(Padding::Own, ConvCfg::padding);
-        let module = ConvModule { padding, ..ConvModule::new(c.norm_cfg.as_ref(), Some(&c.act_cfg)) };
+        let act = self.act_cfg();
+        let module = ConvModule { padding, ..ConvModule::new(c.norm_cfg.as_ref(), Some(&act)) };
         let stages = self.stages();
         let blocks: usize = stages.iter().map(Vec::len).sum();
-        let [stem, wide] = ENDS.map(|channels| self.width(channels));
+        let ends_scaled = self.arch.kind != Kind::Lite;
+        let [stem, wide] = ENDS.map(|channels| if ends_scaled { self.width(channels) } else { channels });
         let mut y =
             net.frozen(frozen(0), |net| module.build(net, "layers.0", x, [stem, 3], square(2, 1, 1)))?;
         let mut layers = vec![y];

@@ -1,8 +1,15 @@
 //! Backbones: from images to features. One architecture a file.
 
+mod alexnet;
+mod basic_conv;
+mod convnext;
 mod densenet;
 mod efficientnet;
+mod googlenet;
+mod inception_v3;
 mod inverted_residual;
+mod max_pool;
+mod mnasnet;
 mod mobilenet_v2;
 mod mobilenet_v3;
 mod regnet;
@@ -10,18 +17,25 @@ mod res_block;
 mod resnet;
 mod shufflenet_v1;
 mod shufflenet_v2;
+mod squeezenet;
 mod vgg;
 mod vision_transformer;
 mod wide_resnet;
 
+pub use alexnet::AlexNet;
+pub use convnext::ConvNeXt;
 pub use densenet::DenseNet;
 pub use efficientnet::EfficientNet;
+pub use googlenet::GoogLeNet;
+pub use inception_v3::InceptionV3;
+pub use mnasnet::MnasNet;
 pub use mobilenet_v2::MobileNetV2;
 pub use mobilenet_v3::MobileNetV3;
 pub use regnet::RegNet;
 pub use resnet::ResNet;
 pub use shufflenet_v1::ShuffleNetV1;
 pub use shufflenet_v2::ShuffleNetV2;
+pub use squeezenet::SqueezeNet;
 pub use vgg::Vgg;
 pub use vision_transformer::VisionTransformer;
 pub use wide_resnet::WideResNet;
@@ -49,9 +63,14 @@ pub trait Backbone: Send + Sync {
 }
 
 const TABLE: &[(&str, Build<dyn Backbone>)] = &[
+    ("AlexNet", alexnet::build),
+    ("ConvNeXt", convnext::build),
     ("DenseNet", densenet::build),
     ("DistilledVisionTransformer", vision_transformer::build_distilled),
     ("EfficientNet", efficientnet::build),
+    ("GoogLeNet", googlenet::build),
+    ("InceptionV3", inception_v3::build),
+    ("MNASNet", mnasnet::build),
     ("MobileNetV2", mobilenet_v2::build),
     ("MobileNetV3", mobilenet_v3::build),
     ("RegNet", regnet::build),
@@ -64,6 +83,7 @@ const TABLE: &[(&str, Build<dyn Backbone>)] = &[
     ("SEResNet", resnet::build_se),
     ("ShuffleNetV1", shufflenet_v1::build),
     ("ShuffleNetV2", shufflenet_v2::build),
+    ("SqueezeNet", squeezenet::build),
     ("VGG", vgg::build),
     ("VisionTransformer", vision_transformer::build),
     ("WideResNet", wide_resnet::build),

@@ -7,7 +7,7 @@ mod layer_norm;
 mod patch_embed;
 
 pub(crate) use encoder_layer::{EncoderLayer, LayerCfg};
-pub(crate) use layer_norm::LayerNormCfg;
+pub(crate) use layer_norm::{LayerNorm2dCfg, LayerNormCfg};
 pub(crate) use patch_embed::{Pair, PatchCfg, PatchEmbed};
 
 use occam_graph::ops::{Flatten, Linear, Slice};

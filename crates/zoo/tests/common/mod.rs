@@ -66,6 +66,11 @@ pub fn step(model: TaskModel, golden: &Golden) -> Step {
 
 /// Runs a model whose state dict must be `state`, in whatever order, on images of that shape.
 pub fn step_on(model: TaskModel, state: &[(String, Vec<usize>)], shape: &[usize]) -> Step {
+    step_in(Mode::Train, model, state, shape)
+}
+
+/// [`step_on`] with the gradients of the loss in that mode.
+pub fn step_in(mode: Mode, model: TaskModel, state: &[(String, Vec<usize>)], shape: &[usize]) -> Step {
     let mut found: Vec<(String, Vec<usize>)> =
         model.graph.params().map(|(_, v)| (v.name.clone(), v.fact.known_shape().unwrap())).collect();
     let mut wanted = state.to_vec();
@@ -88,13 +93,18 @@ pub fn step_on(model: TaskModel, state: &[(String, Vec<usize>)], shape: &[usize]
     let eval_logits = numbers(&out.outputs[0]);
 
     let leaves = params.leaves();
-    let out = executor.run(&leaves, &[input], &Request::new(Mode::Train)).unwrap();
-    let losses = model.task.loss(&out.outputs, &samples, &mut Sites::default()).unwrap();
-    let grads = collect(&leaves, &mut losses["loss"].clone().backward().unwrap());
+    let run = |mode| executor.run(&leaves, std::slice::from_ref(&input), &Request::new(mode)).unwrap();
+    let loss = |outputs: &[Tensor]| {
+        model.task.loss(outputs, &samples, &mut Sites::default()).unwrap()["loss"].clone()
+    };
+    let out = run(Mode::Train);
+    let train_loss = loss(&out.outputs);
+    let differentiated = if mode == Mode::Train { train_loss.clone() } else { loss(&run(mode).outputs) };
+    let grads = collect(&leaves, &mut differentiated.backward().unwrap());
     Step {
         eval_logits,
         train_logits: numbers(&out.outputs[0]),
-        loss: f64::from(losses["loss"].item().unwrap()),
+        loss: f64::from(train_loss.item().unwrap()),
         buffers: out.buffers.iter().map(|(k, t)| (k.clone(), numbers(t))).collect(),
         grads: grads.iter().map(|(k, t)| (k.clone(), numbers(t))).collect(),
     }
@@ -145,7 +155,16 @@ pub fn noise(step: u64) -> Arc<dyn Noise> {
 /// Logits, loss, every gradient, running statistics after one step. What each parameter has lies one after the other,
 /// in the order of the state dict.
 pub fn check_packed(model: TaskModel, golden: &Golden) {
-    let found = step(model, golden);
+    check_step(&step(model, golden), golden);
+}
+
+/// [`check_packed`] where the golden's gradients are those of evaluation.
+pub fn check_packed_in_evaluation(model: TaskModel, golden: &Golden) {
+    let (state, shape) = (state_dict(golden), input_shape(&golden.json("input")));
+    check_step(&step_in(Mode::Eval, model, &state, &shape), golden);
+}
+
+fn check_step(found: &Step, golden: &Golden) {
     assert_close("eval logits", &found.eval_logits, &golden.values("eval.logits"), 1e-4);
     assert_close("train logits", &found.train_logits, &golden.values("train.logits"), 1e-4);
     assert_close("loss", &[found.loss], &golden.values("train.loss"), 1e-4);

@@ -1,0 +1,7 @@
+# GoogLeNet, for 1000 classes.
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='GoogLeNet'),
+    neck=None,
+    head=dict(type='ClsHead', loss=dict(type='CrossEntropyLoss', loss_weight=1.0), topk=(1, 5)),
+)

@@ -1,0 +1,7 @@
+# MNASNet-B1 of half the width, for 1000 classes.
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='MNASNet', alpha=0.5),
+    neck=None,
+    head=dict(type='ClsHead', loss=dict(type='CrossEntropyLoss', loss_weight=1.0), topk=(1, 5)),
+)
