@@ -27,6 +27,18 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A pickle asks for something to be called that is no plain data.
+    #[error(
+        "`{}` is refused: it would run code, `{import}`, when Python loads it. Get the weights from a source that \
+         you trust, or save the model's `state_dict()` alone",
+        path.display()
+    )]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// What it imports and calls, as `module.name`.
+        import: String,
+    },
     /// A tensor in a file has an element type that arrays do not have.
     #[error("tensor `{name}` in `{}` has elements of type {dtype}; convert it to one of: {known}", path.display())]
     UnsupportedType {
