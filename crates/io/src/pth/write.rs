@@ -6,13 +6,22 @@ use occam_graph::{Array, DType, Weights};
 
 use super::zip::{Entry, write_archive};
 use crate::bytes::le_bytes;
-use crate::{Result, atomic_write};
+use crate::{Error, Result, atomic_write};
 
 /// Writes `weights` to `path`, as [`atomic_write`] does. The same weights give the same bytes.
 ///
 /// # Errors
-/// The file cannot be written.
+/// The file cannot be written, or an array is of an unsigned type of more than 8 bits, for which PyTorch has no storage.
 pub fn save(path: impl AsRef<Path>, weights: &Weights) -> Result<()> {
+    let path = path.as_ref();
+    if let Some((name, array)) = weights.iter().find(|(_, a)| storage_class(a.dtype()).is_none()) {
+        return Err(Error::UnsupportedType {
+            path: path.into(),
+            name: name.clone(),
+            dtype: array.dtype().to_string(),
+            known: "floats, bool, u8 and signed integers",
+        });
+    }
     let program = pickle(weights);
     atomic_write(path, |file| {
         let mut entries = vec![
@@ -27,18 +36,20 @@ pub fn save(path: impl AsRef<Path>, weights: &Weights) -> Result<()> {
     })
 }
 
-fn storage_class(dtype: DType) -> &'static str {
-    match dtype {
+fn storage_class(dtype: DType) -> Option<&'static str> {
+    Some(match dtype {
         DType::F32 => "FloatStorage",
         DType::F64 => "DoubleStorage",
         DType::F16 => "HalfStorage",
         DType::BF16 => "BFloat16Storage",
         DType::I8 => "CharStorage",
         DType::U8 => "ByteStorage",
+        DType::I16 => "ShortStorage",
         DType::I32 => "IntStorage",
         DType::I64 => "LongStorage",
         DType::Bool => "BoolStorage",
-    }
+        DType::U16 | DType::U32 | DType::U64 => return None,
+    })
 }
 
 /// The dict, in protocol 2, each storage under the index of its tensor.
@@ -89,7 +100,7 @@ fn tensor(out: &mut Vec<u8>, index: usize, array: &Array) {
     }
     out.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
     text(out, "storage");
-    out.extend(format!("ctorch\n{}\n", storage_class(array.dtype())).as_bytes());
+    out.extend(format!("ctorch\n{}\n", storage_class(array.dtype()).unwrap_or_default()).as_bytes());
     text(out, &index.to_string());
     text(out, "cpu");
     int(out, array.len());
