@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Goldens of MobileNetV3, networks with squeeze and excitation, RegNet, DenseNet, ShuffleNetV1, EfficientNet, Inception v3, AlexNet, ConvNeXt and vision transformers,
+"""Goldens of MobileNetV3, networks with squeeze and excitation, RegNet, DenseNet, ShuffleNetV1, EfficientNet, Inception v3, AlexNet, ConvNeXt, Swin and vision transformers,
 from mmcls itself, in float64; and the size of every architecture that a family knows by name.
 
     python tools/golden/architectures.py [NAME ..]
@@ -103,6 +103,10 @@ CLASSIFIERS = {
                           [4, 3, 57, 57]),
     "convnext": (dict(type="ImageClassifier", neck=None, head=linear(64), backbone=dict(
         type="ConvNeXt", arch=dict(depths=[1, 2, 1, 1], channels=[8, 16, 32, 64]))), [3, 3, 67, 64]),
+    # Maps of 8x6 and 4x3 places: windows of 3 that are shifted and padded, and such that are not shifted.
+    "swin_transformer": (pooled(dict(type="SwinTransformer", arch=dict(embed_dims=12, depths=[2, 2], num_heads=[2, 3]),
+                                     img_size=(32, 24), window_size=3, out_indices=(1,), drop_path_rate=0.0), 24),
+                         [4, 3, 32, 24]),
     "alexnet": (pooled(dict(type="AlexNet"), 256), [3, 3, 95, 80]),
     "inception_v3": (dict(type="ImageClassifier", backbone=dict(type="InceptionV3", num_classes=10, dropout=0.0),
                           neck=None, head=dict(type="ClsHead")), [3, 3, 107, 107]),
@@ -144,6 +148,12 @@ VARIANTS = {
                              gap_before_final_norm=False, out_indices=[0, 2]), [2, 1, 37, 32]),
     "convnext_plain": (dict(type="ConvNeXt", arch=dict(depths=[1, 1], channels=[6, 8]), layer_scale_init_value=0.0,
                             norm_cfg=dict(type="LN2d"), out_indices=[0, 1]), [2, 3, 33, 32]),
+    "swin_stages": (dict(type="SwinTransformer", arch=dict(embed_dims=8, depths=[2, 1, 2], num_heads=[1, 2, 4]),
+                         img_size=20, patch_size=2, in_channels=1, window_size=4, pad_small_map=True,
+                         use_abs_pos_embed=True, out_after_downsample=True, out_indices=[0, 2]), [2, 1, 20, 20]),
+    "swin_plain": (dict(type="SwinTransformer", arch=dict(embed_dims=8, depths=[2, 2], num_heads=[2, 2]), img_size=24,
+                        stage_cfgs=dict(block_cfgs=dict(window_size=2)), patch_cfg=dict(norm_cfg=None), norm_cfg=None,
+                        out_indices=[0, 1]), [2, 3, 24, 24]),
     "vit_stages": (dict(type="VisionTransformer", arch=dict(TINY, num_layers=3), img_size=(33, 21), patch_size=(8, 7),
                         out_indices=[0, 2], qkv_bias=False, final_norm=False, norm_cfg=dict(type="LN"),
                         layer_cfgs=dict(act_cfg=dict(type="GELU", approximate="tanh"), num_fcs=3)), [2, 3, 33, 21]),
@@ -164,6 +174,7 @@ ARCHS = {
     "DenseNet": ["121", "161", "169", "201"],
     "VisionTransformer": ["small", "base", "large", "huge", "eva-giant", "deit-tiny", "deit-small", "DeiT-B"],
     "DistilledVisionTransformer": ["deit-tiny", "deit-small", "deit-base"],
+    "SwinTransformer": ["tiny", "small", "base", "L"],
     "EfficientNet": ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "l2", "es", "em", "el", *LITES],
 }
 
@@ -177,6 +188,7 @@ def archs():
     yield from (dict(type="ShuffleNetV1", groups=groups) for groups in (1, 2, 3, 4, 8))
     yield from (dict(type=kind, depth=depth) for kind in ("SEResNet", "SEResNeXt") for depth in (50, 101, 152))
     yield from (dict(type="ConvNeXt", arch=arch) for arch in CONVNEXTS)
+    yield dict(type="SwinTransformer", frozen_stages=1)
     yield dict(type="ConvNeXt", frozen_stages=2)
     yield dict(type="AlexNet")
     yield dict(type="AlexNet", num_classes=1000)
@@ -203,7 +215,7 @@ def size(config):
     """A row of `architectures.json`."""
     model = MODELS.build(dict(config))
     model.train()
-    state = {name: value.shape for name, value in model.state_dict().items() if "num_batches_tracked" not in name}
+    state = {name: value.shape for name, value in model.state_dict().items() if not name.endswith(("num_batches_tracked", resnet.INDEX))}
     lines = "".join(f"{name} {','.join(map(str, shape))}\n" for name, shape in sorted(state.items()))
     learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return {"backbone": config, "parameters": sum(p.numel() for p in model.parameters()), "learned": learned,

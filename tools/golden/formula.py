@@ -61,6 +61,8 @@ def bounds(name, shape):
         return 0.5, 1.5
     if kind in ("bias", "running_mean"):
         return -0.1, 0.1
+    if kind in ("relative_position_bias_table", "absolute_pos_embed"):
+        return -0.5, 0.5
     if kind in ("cls_token", "dist_token", "pos_embed"):
         return -0.5, 0.5
     raise KeyError(f"no range for {name} {shape}")

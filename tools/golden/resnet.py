@@ -26,6 +26,8 @@ from files import f32, write_safetensors
 CLASSES = 10
 FULL = 512
 SAMPLES = 256
+# A buffer that follows from sizes.
+INDEX = "relative_position_index"
 VERSIONS = f"torch {torch.__version__}, mmcls {mmcls.__version__}"
 
 CLASSIFIERS = {
@@ -51,14 +53,14 @@ VARIANTS = {
 
 def learned(names):
     """Those of a state dict's names that are parameters and no buffers."""
-    buffers = ("running_mean", "running_var", "num_batches_tracked")
+    buffers = ("running_mean", "running_var", "num_batches_tracked", INDEX)
     return [name for name in names if name.rsplit(".", 1)[-1] not in buffers]
 
 
 def build(config, dtype):
     """The model with the formula's numbers in every parameter and buffer."""
     model = build_classifier(config)
-    state = {name: torch.from_numpy(formula.parameter(name, tuple(value.shape)))
+    state = {name: value if name.endswith(INDEX) else torch.from_numpy(formula.parameter(name, tuple(value.shape)))
              for name, value in model.state_dict().items()}
     model.load_state_dict(state, strict=True)
     assert learned(state) == [name for name, _ in model.named_parameters()]

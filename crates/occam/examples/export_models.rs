@@ -51,6 +51,12 @@ const FAMILIES: &[(&str, &str, &str)] = &[
         "type='ConvNeXt', arch=dict(depths=[1, 1, 2, 1], channels=[16, 32, 48, 64]), drop_path_rate=0.1",
         "type='LinearClsHead', in_channels=64",
     ),
+    (
+        "swin_transformer",
+        "type='SwinTransformer', arch=dict(embed_dims=24, depths=[2, 2], num_heads=[2, 4]), img_size=(64, 56), \
+         out_indices=(1,)",
+        "type='LinearClsHead', in_channels=48",
+    ),
     ("alexnet", "type='AlexNet'", "type='LinearClsHead', in_channels=256"),
     ("inception_v3", "type='InceptionV3', num_classes=10, aux_logits=True", "type='ClsHead'"),
     ("squeezenet", "type='SqueezeNet', version='1_1', num_classes=10", "type='ClsHead'"),

@@ -21,7 +21,8 @@ mod width;
 
 pub use backbones::{
     AlexNet, Backbone, ConvNeXt, DenseNet, EfficientNet, GoogLeNet, InceptionV3, MnasNet, MobileNetV2,
-    MobileNetV3, RegNet, ResNet, ShuffleNetV1, ShuffleNetV2, SqueezeNet, Vgg, VisionTransformer, WideResNet,
+    MobileNetV3, RegNet, ResNet, ShuffleNetV1, ShuffleNetV2, SqueezeNet, SwinTransformer, Vgg,
+    VisionTransformer, WideResNet,
 };
 pub use error::{Error, Result};
 pub use heads::{

@@ -1,5 +1,5 @@
 //! MobileNetV3, networks with squeeze and excitation, RegNet, DenseNet, ShuffleNetV1, EfficientNet, AlexNet, Inception v3,
-//! ConvNeXt, vision transformers, SqueezeNet, MNASNet and GoogLeNet against the originals: same weights, same input. Made by
+//! ConvNeXt, Swin and vision transformers, SqueezeNet, MNASNet and GoogLeNet against the originals: same weights, same input. Made by
 //! `tools/golden/architectures.py`, the last three by `tools/golden/torchvision_families.py`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -26,6 +26,27 @@ fn check_in_evaluation(name: &str) {
 #[test]
 fn convnext_is_the_originals() {
     check("convnext");
+}
+
+#[test]
+fn swin_transformer_is_the_originals() {
+    check("swin_transformer");
+}
+
+/// The buffers that a new model gets are those with which the goldens are computed.
+#[test]
+fn masks_of_shifted_windows_follow_from_sizes() {
+    let model = parsed(
+        "dict(type='ImageClassifier', backbone=dict(type='SwinTransformer', img_size=(40, 28), window_size=4, \
+         arch=dict(embed_dims=8, depths=[2], num_heads=[2]), out_indices=(0,)), \
+         neck=dict(type='GlobalAveragePooling'), \
+         head=dict(type='LinearClsHead', num_classes=10, in_channels=8))",
+    );
+    let key = "backbone.stages.0.blocks.1.attn.attn_mask";
+    let own = initialize(&model.graph, &model.inits, Seed(0)).unwrap();
+    let formula = occam_testing::weights(&model.graph);
+    assert_eq!(own[key].shape(), [3, 2, 1, 16, 16]);
+    assert_eq!(values(&own[key]), values(&formula[key]));
 }
 
 #[test]
@@ -138,6 +159,7 @@ fn architectures_have_the_originals_parameters() {
         let graph = net.into_parts().0.finish().unwrap();
         let mut lines: Vec<String> = graph
             .params()
+            .filter(|(_, v)| !v.name.ends_with("attn_mask"))
             .map(|(_, v)| {
                 let sizes: Vec<String> = v.fact.shape.iter().map(ToString::to_string).collect();
                 format!("{} {}\n", v.name, sizes.join(","))
@@ -258,6 +280,12 @@ fn what_is_not_supported_is_said() {
         ("dict(type='ConvNeXt', arch=dict(depths=[1], channels=[1, 2]))", "equally many"),
         ("dict(type='ConvNeXt', norm_cfg=dict(type='LN'))", "unknown value"),
         ("dict(type='ConvNeXt', frozen_stages=5)", "frozen_stages"),
+        ("dict(type='SwinTransformer', arch='tny')", "Did you mean `tiny`"),
+        ("dict(type='SwinTransformer', img_size=112)", "pad_small_map"),
+        ("dict(type='SwinTransformer', window_size=0)", "window_size"),
+        ("dict(type='SwinTransformer', frozen_stages=4)", "from -1 to 3"),
+        ("dict(type='SwinTransformer', arch=dict(embed_dims=8, depths=[1], num_heads=[]))", "equally many"),
+        ("dict(type='SwinTransformer', stage_cfgs=dict(downsample_cfg=dict()))", "downsample_cfg"),
         ("dict(type='InceptionV3', num_classes=0)", "at least 1"),
         ("dict(type='InceptionV3', aux_logit=True)", "aux_logit"),
         ("dict(type='SqueezeNet', version='1_2')", "Did you mean `1_"),

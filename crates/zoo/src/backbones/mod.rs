@@ -18,6 +18,7 @@ mod resnet;
 mod shufflenet_v1;
 mod shufflenet_v2;
 mod squeezenet;
+mod swin_transformer;
 mod vgg;
 mod vision_transformer;
 mod wide_resnet;
@@ -36,6 +37,7 @@ pub use resnet::ResNet;
 pub use shufflenet_v1::ShuffleNetV1;
 pub use shufflenet_v2::ShuffleNetV2;
 pub use squeezenet::SqueezeNet;
+pub use swin_transformer::SwinTransformer;
 pub use vgg::Vgg;
 pub use vision_transformer::VisionTransformer;
 pub use wide_resnet::WideResNet;
@@ -84,6 +86,7 @@ const TABLE: &[(&str, Build<dyn Backbone>)] = &[
     ("ShuffleNetV1", shufflenet_v1::build),
     ("ShuffleNetV2", shufflenet_v2::build),
     ("SqueezeNet", squeezenet::build),
+    ("SwinTransformer", swin_transformer::build),
     ("VGG", vgg::build),
     ("VisionTransformer", vision_transformer::build),
     ("WideResNet", wide_resnet::build),

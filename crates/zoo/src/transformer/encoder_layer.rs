@@ -59,6 +59,7 @@ impl EncoderLayer {
             act: cfg.act_cfg.map_or(Activation::Gelu { tanh: false }, |act| act.function()),
             drop,
             drop_path,
+            settled: true,
         };
         if feed_forward.width == 0 || feed_forward.count < 2 {
             return refuse("feedforward_channels must be at least 1, num_fcs at least 2");

@@ -3,7 +3,7 @@
 use occam_graph::ValueId;
 use occam_graph::ops::{Activation, Binary, DropUnit};
 
-use super::{features, settled_linear};
+use super::{features, linear, settled_linear};
 use crate::{Init, Net, Result};
 
 /// mmcv's `FFN`: `count` linear layers, all but the last to `width` features and with activation; the last leads back, and
@@ -18,6 +18,8 @@ pub(super) struct FeedForward {
     pub drop: f64,
     /// Probability that a training example skips the layers.
     pub drop_path: f64,
+    /// Whether the layers get their first values here, as in mmcls' encoder layers, and not by rules.
+    pub settled: bool,
 }
 
 impl FeedForward {
@@ -25,6 +27,9 @@ impl FeedForward {
     pub fn build(&self, net: &mut Net, x: ValueId, shortcut: ValueId) -> Result<ValueId> {
         let outer = features(net, x)?;
         let layer = |net: &mut Net, name: &str, x: ValueId, to: usize| {
+            if !self.settled {
+                return linear(net, name, x, to, true);
+            }
             let from = features(net, x)?;
             // Glorot and Bengio, 2010; mmcls' encoder layers fill these themselves.
             let bound = (6.0 / (from.saturating_add(to)).max(1) as f64).sqrt();

@@ -5,10 +5,13 @@ mod encoder_layer;
 mod feed_forward;
 mod layer_norm;
 mod patch_embed;
+mod swin_block;
+mod window_attention;
 
 pub(crate) use encoder_layer::{EncoderLayer, LayerCfg};
 pub(crate) use layer_norm::{LayerNorm2dCfg, LayerNormCfg};
 pub(crate) use patch_embed::{Pair, PatchCfg, PatchEmbed};
+pub(crate) use swin_block::{SwinBlock, merge_patches};
 
 use occam_graph::ops::{Flatten, Linear, Slice};
 use occam_graph::{Dim, Role, ValueId};

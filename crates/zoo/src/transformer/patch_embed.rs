@@ -2,7 +2,7 @@
 
 use occam_graph::ops::{AdaptivePad, Conv, Flatten, OpFamily, Transpose};
 use occam_graph::{Fact, Role, ValueId};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{LayerNormCfg, torch_default};
 use crate::error::refuse;
@@ -50,7 +50,22 @@ pub(crate) struct PatchCfg {
     padding: Option<Zeros>,
     dilation: Option<Pair>,
     bias: Option<bool>,
-    norm_cfg: Option<LayerNormCfg>,
+    /// None where the key is left out.
+    #[serde(deserialize_with = "given")]
+    norm_cfg: Option<Option<LayerNormCfg>>,
+}
+
+/// What a key that is there says, even if that is None.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+impl PatchCfg {
+    /// The same with this norm layer where the key is left out.
+    pub fn normed(mut self, norm: LayerNormCfg) -> Self {
+        self.norm_cfg.get_or_insert(Some(norm));
+        self
+    }
 }
 
 /// mmcv's `PatchEmbed`: a convolution, `projection`, whose places become tokens, row by row; then `norm`.
@@ -106,7 +121,7 @@ impl PatchEmbed {
             kernel,
             conv,
             bias: cfg.bias.unwrap_or(bias),
-            norm: cfg.norm_cfg.clone(),
+            norm: cfg.norm_cfg.clone().flatten(),
         })
     }
 

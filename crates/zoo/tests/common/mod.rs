@@ -47,7 +47,8 @@ pub fn state_dict(golden: &Golden) -> Vec<(String, Vec<usize>)> {
 /// Rows of name and shape, without batch counters.
 pub fn named_shapes(rows: &serde_json::Value) -> Vec<(String, Vec<usize>)> {
     let row = |row: &serde_json::Value| (row[0].as_str().unwrap().to_owned(), sizes(&row[1]));
-    rows.as_array().unwrap().iter().map(row).filter(|(k, _)| !k.ends_with("num_batches_tracked")).collect()
+    let skipped = |k: &str| k.ends_with("num_batches_tracked") || k.ends_with("relative_position_index");
+    rows.as_array().unwrap().iter().map(row).filter(|(k, _)| !skipped(k)).collect()
 }
 
 pub struct Step {
@@ -71,8 +72,9 @@ pub fn step_on(model: TaskModel, state: &[(String, Vec<usize>)], shape: &[usize]
 
 /// [`step_on`] with the gradients of the loss in that mode.
 pub fn step_in(mode: Mode, model: TaskModel, state: &[(String, Vec<usize>)], shape: &[usize]) -> Step {
+    let params = model.graph.params().filter(|(_, v)| !v.name.ends_with("attn_mask"));
     let mut found: Vec<(String, Vec<usize>)> =
-        model.graph.params().map(|(_, v)| (v.name.clone(), v.fact.known_shape().unwrap())).collect();
+        params.map(|(_, v)| (v.name.clone(), v.fact.known_shape().unwrap())).collect();
     let mut wanted = state.to_vec();
     found.sort();
     wanted.sort();
