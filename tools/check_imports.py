@@ -50,6 +50,10 @@ def model(name):
     if name in ("googlenet", "inception_v3"):
         options["init_weights"] = True
     built = torchvision.models.get_model(name, **options).eval()
+    # Some layers begin as zeros, and would hide what is before them.
+    for p in built.parameters():
+        if p.dim() > 1 and not p.any():
+            torch.nn.init.normal_(p, std=0.02)
     # Fresh networks shrink their signal to nothing; statistics of their own keep it of size 1.
     calibrate(built, size(name))
     return built

@@ -39,6 +39,8 @@ pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
                 match bias(view, &found, b) {
                     Some((add, bias)) => {
                         edit.patch.set_node(add.id, Linear, [a, b, bias]);
+                        // It would read the weight as it lay before.
+                        edit.patch.remove(found.id);
                         edit.report.written_out.push(("Linear", add.node.name.clone()));
                     }
                     None => edit.patch.set_node(found.id, Linear, [a, b]),

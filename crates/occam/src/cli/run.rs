@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use occam_data::Seed;
 use occam_data::streams::Draw;
-use occam_engine::{Device, Executor, Params, Request, Tensor};
+use occam_engine::{Device, Executor, Params, Request};
 use occam_graph::recognize::recognize;
 use occam_graph::{Array, Bindings, DType, Data, Dim, Fact, Graph, Weights};
 use occam_interp::Interpreter;
@@ -240,16 +240,16 @@ impl Runnable {
             Self::Interpreted(m) => Ok(Interpreter::new(&m.graph, &m.weights)?.run(inputs)?),
             Self::Engine(executor, params) => {
                 let graph = executor.graph().clone();
-                let mut tensors = Vec::new();
+                let mut arrays = Vec::new();
                 for &id in graph.inputs() {
                     let name = &graph.value(id)?.name;
-                    let array =
-                        inputs.get(name).ok_or_else(|| Failure::new(format!("input `{name}` is missing")))?;
-                    tensors.push(Tensor::from_array(array, &Device::cpu())?);
+                    let array = inputs.get(name).cloned();
+                    arrays.push(array.ok_or_else(|| Failure::new(format!("input `{name}` is missing")))?);
                 }
-                let out = executor.run(&params.constants(), &tensors, &Request::default())?;
-                let named = graph.outputs().iter().zip(&out.outputs);
-                named.map(|((name, _), t)| Ok((name.clone(), t.to_array()?))).collect()
+                let found =
+                    executor.run_arrays(&params.constants(), &arrays, &Request::default(), &Device::cpu())?;
+                let named = graph.outputs().iter().zip(found);
+                Ok(named.map(|((name, _), array)| (name.clone(), array)).collect())
             }
         }
     }
