@@ -4,6 +4,7 @@ mod bench;
 mod common;
 mod compress;
 mod config;
+mod convert;
 mod dry_run;
 mod export;
 mod inspect;
@@ -46,6 +47,7 @@ enum Command {
     Inspect(inspect::Args),
     Bench(bench::Args),
     Config(config::Args),
+    Convert(convert::Args),
 }
 
 impl Cli {
@@ -69,6 +71,7 @@ impl Cli {
             Command::Inspect(args) => args.run(self.json),
             Command::Bench(args) => args.run(self.json),
             Command::Config(args) => args.run(self.json),
+            Command::Convert(args) => args.run(self.json),
         }
     }
 }
