@@ -118,11 +118,15 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads a file: a checkpoint, or bare weights.
+    /// Reads a file: a checkpoint, or bare weights in any format of [`occam_io::weights`].
     ///
     /// # Errors
     /// It is missing or damaged.
     pub fn load(path: &Path) -> Result<Self> {
+        if occam_io::weights::is_pytorch(path)? {
+            let weights = occam_io::weights::read(path, &occam_io::weights::ReadOptions::default())?.weights;
+            return Ok(Self { path: path.into(), weights, spaces: IndexMap::new(), position: None });
+        }
         let (all, metadata) = occam_io::safetensors::load(path)?;
         let (mut weights, mut spaces) = (Weights::new(), IndexMap::<String, Weights>::new());
         for (name, array) in all {

@@ -165,6 +165,9 @@ pub(crate) fn misfit(fit: &occam_graph::Fit) -> Option<String> {
     if !fit.unexpected.is_empty() {
         parts.push(format!("not of this model: {}", some(&fit.unexpected)));
     }
+    if let Some((found, wanted, count)) = fit.renamed() {
+        parts.push(format!("{count} fit once {found:?} at the beginning is {wanted:?}, see `occam convert`"));
+    }
     Some(format!("these weights are of another model ({})", parts.join("; ")))
 }
 

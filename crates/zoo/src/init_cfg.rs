@@ -2,6 +2,7 @@
 
 use occam_config::{Error as ConfigError, Value};
 use occam_data::OneOrMany;
+use occam_io::weights::KeyRules;
 use serde::{Deserialize, Deserializer};
 
 use crate::error::refuse;
@@ -31,7 +32,7 @@ impl<'de> Deserialize<'de> for InitCfg {
 /// | `Xavier` | deviation `gain · √(2 / (fan_in + fan_out))` (Glorot and Bengio, 2010) |
 /// | `Kaiming` | deviation `gain / √fan` (He et al., 2015, arXiv:1502.01852), `gain` by `nonlinearity` and `a`, `fan` by `mode` |
 /// | `Caffe2Xavier` | `U(−√(3 / fan_in), √(3 / fan_in))` |
-/// | `Pretrained` | from `checkpoint`, below `prefix`; after all other rules, those of inner modules too |
+/// | `Pretrained` | from `checkpoint`, below `prefix`, its names renamed by `revise_keys`, pairs of a regular expression and a replacement; after all other rules, those of inner modules too |
 ///
 /// `Xavier` and `Kaiming` are normal, or uniform with `distribution='uniform'`. The bias becomes `bias` (0 by default),
 /// or `−ln((1 − bias_prob) / bias_prob)`. `layer` names classes of layers, or the classes that these derive from;
@@ -203,6 +204,8 @@ struct PretrainedKeys {
     checkpoint: Value,
     #[serde(default)]
     prefix: Option<String>,
+    #[serde(default)]
+    revise_keys: Vec<(String, String)>,
     /// Where PyTorch puts the tensors first; no result depends on it.
     #[serde(default, rename = "map_location")]
     _map_location: Option<Value>,
@@ -405,8 +408,10 @@ impl InitCfg {
         for item in value.as_list().unwrap_or(std::slice::from_ref(value)) {
             match kind(item)? {
                 Kind::Pretrained => {
-                    let PretrainedKeys { checkpoint, prefix, .. } = item.parse()?;
-                    rules.pretrained.push(Checkpoint { path: checkpoint, prefix });
+                    let PretrainedKeys { checkpoint, prefix, revise_keys, .. } = item.parse()?;
+                    let keys =
+                        KeyRules::new(revise_keys).map_err(|e| ConfigError::new(e.to_string()).at(item))?;
+                    rules.pretrained.push(Checkpoint { path: checkpoint, prefix, rules: keys });
                 }
                 kind => rules.fills.push(Rule::parse(kind, item)?),
             }
@@ -470,7 +475,7 @@ impl Rules {
 
     /// These, then a checkpoint.
     pub fn and_checkpoint(mut self, path: &Value) -> Self {
-        self.pretrained.push(Checkpoint { path: path.clone(), prefix: None });
+        self.pretrained.push(Checkpoint { path: path.clone(), prefix: None, rules: KeyRules::default() });
         self
     }
 

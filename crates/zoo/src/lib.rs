@@ -10,6 +10,7 @@ mod init;
 mod init_cfg;
 mod losses;
 mod models;
+pub mod names;
 mod necks;
 mod net;
 mod padding;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use occam_config::{Error as ConfigError, Value};
 use occam_graph::Weights;
+use occam_io::weights::{KeyRules, ReadOptions};
 
 use crate::init_cfg::joined;
 use crate::{Error, Result};
@@ -11,9 +12,12 @@ use crate::{Error, Result};
 /// A file of weights, and under what its parameters' names begin.
 #[derive(Debug, Clone)]
 pub(crate) struct Checkpoint {
-    /// `checkpoint`: a safetensors file's path; a relative one starts from the current directory.
+    /// `checkpoint`: the path of a safetensors file or of a checkpoint of PyTorch; a relative one starts from the current
+    /// directory.
     pub path: Value,
     pub prefix: Option<String>,
+    /// `revise_keys`: what becomes of the file's names first.
+    pub rules: KeyRules,
 }
 
 /// `Pretrained`: a module's parameters, and its buffers, from a file.
@@ -24,8 +28,6 @@ pub(crate) struct Pretrained {
     pub module: String,
 }
 
-/// Prefix of what is no parameter in a training checkpoint.
-const OPTIMIZER: &str = "optimizer/";
 /// Prefixes under which a model may lie in a checkpoint: an algorithm's, and a parallel run's of PyTorch.
 const WRAPPERS: [&str; 2] = ["architecture.", "module."];
 
@@ -33,25 +35,21 @@ impl Pretrained {
     /// Takes over what the file has of the module; parameters that it lacks keep their first values.
     ///
     /// # Errors
-    /// The file cannot be read, is no safetensors file, has none of the parameters, or one of another shape.
+    /// The file cannot be read, holds no weights, has none of the parameters, or one of another shape.
     pub fn load(&self, weights: &mut Weights) -> Result<()> {
         let place = |error: ConfigError| Error::Config(error.at(&self.checkpoint.path));
         let refuse = |message: String| Err(place(ConfigError::new(message)));
         let Some(path) = self.checkpoint.path.as_str() else {
             return refuse("`checkpoint` must be a str".into());
         };
-        let convert = "convert the file to safetensors and give its path";
         if path.contains("://") {
             let error = ConfigError::new("weights are never downloaded");
-            return Err(place(error.with_help(format!("download the file, {convert}"))));
+            return Err(place(error.with_help("download the file and give its path")));
         }
-        let extension = Path::new(path).extension().and_then(|e| e.to_str()).unwrap_or_default();
-        if ["pth", "pt", "pkl", "bin", "ckpt"].contains(&extension) {
-            let error = ConfigError::new(format!("`.{extension}` files are not read here"));
-            return Err(place(error.with_help(convert)));
-        }
-        let (file, _) = occam_io::safetensors::load(Path::new(path))
-            .map_err(|e| place(ConfigError::new(format!("{path:?} cannot be loaded: {e}"))))?;
+        let options = ReadOptions { rules: self.checkpoint.rules.clone(), ..ReadOptions::default() };
+        let file = occam_io::weights::read(Path::new(path), &options)
+            .map_err(|e| place(ConfigError::new(format!("{path:?} cannot be loaded: {e}"))))?
+            .weights;
         let mut prefix = self.checkpoint.prefix.clone().unwrap_or_default();
         if !prefix.is_empty() && !prefix.ends_with('.') {
             prefix.push('.');
@@ -61,11 +59,7 @@ impl Pretrained {
                 let own = name.strip_prefix(wrapper)?.strip_prefix(prefix.as_str())?;
                 Some(joined(&self.module, own)).filter(|target| weights.contains_key(target))
             };
-            let all: Vec<_> = file
-                .iter()
-                .filter(|(name, _)| !name.starts_with(OPTIMIZER))
-                .filter_map(|(name, array)| Some((target(name)?, array)))
-                .collect();
+            let all: Vec<_> = file.iter().filter_map(|(name, array)| Some((target(name)?, array))).collect();
             (!all.is_empty()).then_some(all)
         });
         let Some(found) = found else {

@@ -132,6 +132,21 @@ fn checkpoints_replace_first_values() {
 }
 
 #[test]
+fn checkpoints_of_pytorch_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("other.pth");
+    let other = trained(&classifier("", ""));
+    let renamed = other.iter().map(|(name, a)| (name.replace("backbone.", "module.encoder."), a.clone()));
+    occam_io::pth::save(&file, &renamed.collect()).unwrap();
+    let keys = "revise_keys=[('^module.', ''), ('^(enc)oder.(.*)', r'\\2')]";
+    let more = format!(", init_cfg=dict(type='Pretrained', checkpoint={file:?}, {keys})");
+    let weights = filled(&classifier(&more, "")).unwrap();
+    for (name, array) in weights.iter().filter(|(name, _)| name.starts_with("backbone.")) {
+        assert_eq!(array, &other[name], "{name}");
+    }
+}
+
+#[test]
 fn checkpoints_that_do_not_fit_are_errors() {
     let dir = tempfile::tempdir().unwrap();
     let plain = classifier("", "");
@@ -147,7 +162,7 @@ fn checkpoints_that_do_not_fit_are_errors() {
         (strange, "begins with encoder.weight"),
         ("torchvision://resnet18".to_owned(), "never downloaded"),
         ("https://download.openmmlab.com/x.pth".to_owned(), "never downloaded"),
-        ("resnet18.pth".to_owned(), "`.pth` files are not read"),
+        ("missing.pth".to_owned(), "cannot be loaded"),
         ("missing.safetensors".to_owned(), "cannot be loaded"),
     ];
     for (path, wanted) in cases {

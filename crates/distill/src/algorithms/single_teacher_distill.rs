@@ -19,8 +19,6 @@ use crate::{Distiller, DistillerConfig, Observed, Side, Subject};
 const STUDENT: &str = "architecture.";
 /// Prefix of the teacher's parameters.
 pub(crate) const TEACHER: &str = "teacher.";
-/// Prefix of what is no parameter in a training checkpoint.
-const OPTIMIZER: &str = "optimizer/";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -330,7 +328,7 @@ fn load(teacher: &mut Model, path: &Value) -> Result<()> {
     if name.contains("://") {
         return Err(ConfigError::new("weights are never downloaded")
             .at(path)
-            .with_help("download the file, convert it to safetensors and give its path")
+            .with_help("download the file and give its path")
             .into());
     }
     let place = |error: Error| {
@@ -338,14 +336,14 @@ fn load(teacher: &mut Model, path: &Value) -> Result<()> {
         let message = format!("the teacher cannot be loaded from {name:?}: {}", error.message());
         Error::Config(ConfigError::new(message).at(path))
     };
-    let (weights, _) = occam_io::safetensors::load(Path::new(name)).map_err(|e| place(e.into()))?;
+    let file = occam_io::weights::read(Path::new(name), &occam_io::weights::ReadOptions::default());
+    let weights = file.map_err(|e| place(e.into()))?.weights;
     teacher.load(&own(teacher, weights)).map_err(place)
 }
 
 /// The weights of a checkpoint that are meant: under the model's own names, or else under those of an algorithm's
 /// student.
 fn own(model: &Model, mut weights: Weights) -> Weights {
-    weights.retain(|name, _| !name.starts_with(OPTIMIZER));
     let missing = model.params.iter().any(|(name, _)| !weights.contains_key(name));
     if missing && weights.keys().any(|name| name.starts_with(STUDENT)) {
         weights = weights

@@ -91,6 +91,11 @@ const BUILTINS: &[&str] = &[
 /// Tensors that are wrapped in a wrapper, at most.
 const MAX_WRAPPERS: usize = 8;
 
+/// Longest name of a method that is mentioned, in bytes.
+const MAX_NAME: usize = 1000;
+/// Most dimensions of a tensor, as PyTorch has it.
+const MAX_RANK: usize = 64;
+
 /// Whether making an object by it only makes data.
 fn is_plain(global: &Global) -> bool {
     let path = global.path();
@@ -173,7 +178,9 @@ fn call_within(
         ("torch", "Size") => first.cloned().ok_or_else(|| "torch.Size without sizes".into()),
         ("builtins" | "__builtin__", "getattr") => match args.as_slice() {
             // A method of a class that is mentioned, as mmengine's histories do; calling it is another thing.
-            [Value::Global(class), Value::Str(name)] if is_plain(class) => {
+            [Value::Global(class), Value::Str(name)]
+                if is_plain(class) && class.name.len() + name.len() < MAX_NAME =>
+            {
                 Ok(Value::Global(Rc::new(Global {
                     module: class.module.clone(),
                     name: format!("{}.{name}", class.name),
@@ -182,7 +189,8 @@ fn call_within(
             _ => Err(refused(global)),
         },
         _ if is_dict(global) => {
-            let items = first.map_or_else(Vec::new, |items| pairs(items, nodes));
+            let first = first.cloned();
+            let items = first.map_or_else(Vec::new, |items| pairs(&items, nodes));
             Ok(add(nodes, Node::Dict(items)))
         }
         ("copyreg" | "copy_reg", "_reconstructor") => {
@@ -194,18 +202,21 @@ fn call_within(
     }
 }
 
-/// The pairs of a list of pairs; anything else has none.
-fn pairs(items: &Value, nodes: &[Node]) -> Vec<(Value, Value)> {
-    let list = |value: &Value| match value {
+/// The pairs of a list of pairs, which is left empty, so that calling with it again costs nothing; anything else has none.
+fn pairs(items: &Value, nodes: &mut [Node]) -> Vec<(Value, Value)> {
+    let Value::Node(id) = *items else { return Vec::new() };
+    let items = match nodes.get_mut(id) {
+        Some(Node::List(items) | Node::Tuple(items)) => std::mem::take(items),
+        _ => return Vec::new(),
+    };
+    let pair = |item: &Value| match item {
         Value::Node(id) => match nodes.get(*id) {
-            Some(Node::List(items) | Node::Tuple(items)) => Some(items),
+            Some(Node::List(pair) | Node::Tuple(pair)) => match pair.as_slice() {
+                [key, value] => Some((key.clone(), value.clone())),
+                _ => None,
+            },
             _ => None,
         },
-        _ => None,
-    };
-    let Some(items) = list(items) else { return Vec::new() };
-    let pair = |item| match list(item)?.as_slice() {
-        [key, value] => Some((key.clone(), value.clone())),
         _ => None,
     };
     items.iter().filter_map(pair).collect()
@@ -223,6 +234,9 @@ fn tensor(args: &[Value], nodes: &[Node]) -> Result<View, String> {
         let Some(Node::Tuple(items) | Node::List(items)) = nodes.get(*id) else {
             return Err(format!("{what} are no tuple"));
         };
+        if items.len() > MAX_RANK {
+            return Err(format!("{what} are {}, more than {MAX_RANK}", items.len()));
+        }
         let number = |item: &Value| match item {
             Value::Int(n) => u64::try_from(*n).map_err(|_| format!("{what} have {n}")),
             other => Err(format!("{what} have {}", kind(other, nodes))),

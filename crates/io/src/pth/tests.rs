@@ -189,6 +189,20 @@ fn depth_and_cycles_cost_nothing() {
 }
 
 #[test]
+fn calls_copy_nothing_large() {
+    // A tensor's sizes, a dict's pairs and a method's name, each of which a memo could give to many calls.
+    let sizes = one_tensor("0", &"I1\n".repeat(65), &"I1\n".repeat(65));
+    assert!(error(&sizes).contains("the sizes are 65, more than 64"), "{}", error(&sizes));
+    let dict = legacy_file(
+        b"ccollections\nOrderedDict\n](K\x01K\x02ta\x85q\x01R0ccollections\nOrderedDict\nh\x01R.",
+    );
+    assert!(error(&dict).contains("its keys are none"), "{}", error(&dict));
+    let name = "X".repeat(2000);
+    let method = legacy_file(format!("cbuiltins\ngetattr\n(ctorch\nTensor\nV{name}\ntR.").as_bytes());
+    assert!(error(&method).contains("builtins.getattr"), "{}", error(&method));
+}
+
+#[test]
 fn writes_what_it_reads() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("w.pth");

@@ -85,12 +85,15 @@ impl KeyRules {
 }
 
 fn expand(parts: &[Part], found: &Captures<'_>) -> String {
-    let text = |part| match part {
-        &Part::Text(ref text) => text.as_str(),
-        &Part::Group(n) => found.get(n).map_or("", |m| m.as_str()),
-        Part::Named(name) => found.name(name).map_or("", |m| m.as_str()),
-    };
-    parts.iter().map(text).collect()
+    let mut out = String::new();
+    for part in parts {
+        out.push_str(match part {
+            Part::Text(text) => text,
+            Part::Group(n) => found.get(*n).map_or("", |m| m.as_str()),
+            Part::Named(name) => found.name(name).map_or("", |m| m.as_str()),
+        });
+    }
+    out
 }
 
 /// The parts of a replacement in Python's form.

@@ -19,7 +19,7 @@ use crate::diagnostic::Failure;
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The checkpoint, or weights alone (.safetensors)
+    /// The checkpoint, or weights alone (.safetensors, .pth)
     checkpoint: PathBuf,
     /// The file to write
     #[arg(short, long)]

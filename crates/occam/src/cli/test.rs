@@ -16,7 +16,7 @@ use crate::diagnostic::Failure;
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The checkpoint, or weights alone (.safetensors)
+    /// The checkpoint, or weights alone (.safetensors, .pth)
     checkpoint: PathBuf,
     /// Write the figures as test.json into this folder as well
     #[arg(long, value_name = "DIR")]

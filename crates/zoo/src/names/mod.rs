@@ -1,0 +1,189 @@
+//! Names of weights in other libraries' state dicts, and what they are here: one file a family.
+//!
+//! A map says where a parameter of torchvision's or timm's model goes in the `ImageClassifier` of the same architecture.
+//! Positions that depend on the depth of a model are found from its own names, so one map serves all of a family's sizes.
+
+mod densenet;
+mod efficientnet;
+mod inverted_residual;
+mod mobilenet_v2;
+mod mobilenet_v3;
+mod regnet;
+mod resnet;
+mod shufflenet_v2;
+mod vgg;
+mod vision_transformer;
+
+use occam_config::suggest;
+use occam_graph::Weights;
+
+/// Whose names weights have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// `torchvision.models`.
+    Torchvision,
+    /// `timm`, pytorch-image-models.
+    Timm,
+    /// `efficientnet_pytorch` and its descendants, whose names begin with `_conv_stem`.
+    EfficientnetPytorch,
+    /// mmcls, mmpretrain and this crate: names stay as they are.
+    Mmcls,
+}
+
+/// A map of one name; none where the family has no such parameter.
+type Map = fn(&State<'_>, &str, &[&str]) -> Option<String>;
+
+/// Classes of backbones that share their names, how such architectures are called elsewhere, and the maps.
+struct Family {
+    backbones: &'static [&'static str],
+    archs: &'static [&'static str],
+    torchvision: Option<Map>,
+    timm: Option<Map>,
+    efficientnet_pytorch: Option<Map>,
+}
+
+const fn family(
+    backbones: &'static [&'static str],
+    archs: &'static [&'static str],
+    torchvision: Map,
+    timm: Map,
+) -> Family {
+    Family { backbones, archs, torchvision: Some(torchvision), timm: Some(timm), efficientnet_pytorch: None }
+}
+
+const TABLE: &[Family] = &[
+    family(&["DenseNet"], &["densenet"], densenet::map, densenet::map),
+    Family {
+        efficientnet_pytorch: Some(efficientnet::efficientnet_pytorch),
+        ..family(
+            &["EfficientNet"],
+            &["efficientnet_b", "efficientnet-b", "efficientnet_lite", "efficientnet-lite"],
+            efficientnet::torchvision,
+            efficientnet::timm,
+        )
+    },
+    family(&["MobileNetV2"], &["mobilenet_v2", "mobilenetv2"], mobilenet_v2::torchvision, mobilenet_v2::timm),
+    family(&["MobileNetV3"], &["mobilenet_v3", "mobilenetv3"], mobilenet_v3::torchvision, mobilenet_v3::timm),
+    family(&["RegNet"], &["regnet"], regnet::torchvision, regnet::timm),
+    family(
+        &["ResNet", "ResNeXt", "SEResNet", "SEResNeXt"],
+        &["resnet", "resnext", "wide_resnet", "seresnet", "seresnext"],
+        resnet::map,
+        resnet::map,
+    ),
+    family(&["ShuffleNetV2"], &["shufflenet_v2"], shufflenet_v2::torchvision, shufflenet_v2::torchvision),
+    family(&["VGG"], &["vgg"], vgg::torchvision, vgg::timm),
+    family(
+        &["VisionTransformer", "DistilledVisionTransformer"],
+        &["vit_", "deit_"],
+        vision_transformer::torchvision,
+        vision_transformer::timm,
+    ),
+];
+
+/// A state dict that names are looked up in.
+struct State<'a>(&'a Weights);
+
+impl State<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.0.get(name).map(|array| array.shape())
+    }
+
+    /// How many numbers `start` can be followed by, from `first` on without a gap.
+    fn count(&self, start: &str, first: usize) -> usize {
+        let there = |i: &usize| {
+            let prefix = format!("{start}{i}.");
+            self.0.keys().any(|name| name.starts_with(&prefix))
+        };
+        (first..).take_while(there).count()
+    }
+}
+
+/// Gives weights of `source` the names of the backbone's class `backbone` in an `ImageClassifier`; returns them and the
+/// names that the map does not know, which stay as they are.
+///
+/// # Errors
+/// There is no map of that source for the family, or two names become one.
+pub fn rename(
+    source: Source,
+    backbone: &str,
+    weights: &Weights,
+) -> Result<(Weights, Vec<String>), occam_config::Error> {
+    let wrong = |message: String| Err(occam_config::Error::new(message));
+    if source == Source::Mmcls {
+        return Ok((weights.clone(), Vec::new()));
+    }
+    let Some(family) = TABLE.iter().find(|f| f.backbones.contains(&backbone)) else {
+        let known: Vec<&str> = TABLE.iter().flat_map(|f| f.backbones).copied().collect();
+        return wrong(format!(
+            "there are no names of other libraries for `{backbone}`; there are for {}",
+            known.join(", ")
+        ));
+    };
+    let map = match source {
+        Source::Torchvision => family.torchvision,
+        Source::Timm => family.timm,
+        Source::EfficientnetPytorch => family.efficientnet_pytorch,
+        Source::Mmcls => None,
+    };
+    let Some(map) = map else {
+        return wrong(format!("{source:?} has no `{backbone}`"));
+    };
+    let state = State(weights);
+    let mut renamed = Weights::with_capacity(weights.len());
+    let mut unknown = Vec::new();
+    for (name, array) in weights {
+        let parts: Vec<&str> = name.split('.').collect();
+        let target = map(&state, name, &parts).unwrap_or_else(|| {
+            unknown.push(name.clone());
+            name.clone()
+        });
+        // A convolution of one position is a linear layer.
+        let linear = target.contains(".fc.") || target.contains(".classifier.");
+        let array = match *array.shape() {
+            [out, ref rest @ ..] if linear && rest.len() > 1 => {
+                array.reshape([out, rest.iter().product()]).unwrap_or_else(|_| array.clone())
+            }
+            _ => array.clone(),
+        };
+        if renamed.insert(target.clone(), array).is_some() {
+            return wrong(format!("`{name}` and one before it both become `{target}`"));
+        }
+    }
+    Ok((renamed, unknown))
+}
+
+/// The class of the backbone of an architecture that torchvision or timm calls `arch`.
+///
+/// # Errors
+/// None is known by that name.
+pub fn backbone_of(arch: &str) -> Result<&'static str, occam_config::Error> {
+    let longest = |f: &'static Family| {
+        f.archs.iter().filter(|start| arch.starts_with(**start)).map(|start| start.len()).max()
+    };
+    let best = TABLE.iter().filter_map(|f| Some((longest(f)?, f))).max_by_key(|(length, _)| *length);
+    best.and_then(|(_, family)| family.backbones.first().copied()).ok_or_else(|| {
+        let known = || TABLE.iter().flat_map(|f| f.archs).copied();
+        let near = suggest(arch, known()).map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
+        let list = known().collect::<Vec<_>>().join(", ");
+        occam_config::Error::new(format!("no architecture `{arch}` is known; names begin with {list}{near}"))
+    })
+}
+
+/// `conv` and `bn` for the two members of a torchvision block.
+fn conv_or_norm(index: &str) -> Option<&'static str> {
+    match index {
+        "0" => Some("conv"),
+        "1" => Some("bn"),
+        _ => None,
+    }
+}
+
+/// `x` as `head.fc.x`.
+fn head(parameter: &str) -> Option<String> {
+    Some(format!("head.fc.{parameter}"))
+}

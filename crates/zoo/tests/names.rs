@@ -1,0 +1,132 @@
+//! torchvision's and timm's state dicts under the names here: every name is known, every parameter found in its shape, and
+//! the logits are those of the original. Rows made by `tools/golden/names.py`.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{named_shapes, parsed, sizes};
+use occam_engine::{Device, Executor, Params, Request, Tensor};
+use occam_graph::{Array, Data, Weights};
+use occam_testing::{assert_close, fill, parameter, values, workspace};
+use occam_zoo::names::{Source, backbone_of, rename};
+
+/// The backbone's class, and what of the config differs from the architecture's defaults.
+fn config(model: &str, source: Source) -> (&'static str, String) {
+    let linear = |channels: usize| {
+        format!(
+            "neck=dict(type='GlobalAveragePooling'), head=dict(type='LinearClsHead', num_classes=1000, in_channels={channels})"
+        )
+    };
+    let stacked = |channels: usize, mid: usize| {
+        format!(
+            "neck=dict(type='GlobalAveragePooling'), head=dict(type='StackedLinearClsHead', num_classes=1000, \
+             in_channels={channels}, mid_channels=[{mid}], act_cfg=dict(type='HSwish'))"
+        )
+    };
+    // timm's mobile families have PyTorch's epsilon unless their weights were converted from TensorFlow.
+    let epsilon = if source == Source::Timm { ", norm_cfg=dict(type='BN', eps=1e-5)" } else { "" };
+    let (class, args, rest) = match model {
+        "resnet18" => ("ResNet", "depth=18".into(), linear(512)),
+        "seresnet50" => ("SEResNet", "depth=50".into(), linear(2048)),
+        "resnext50_32x4d" => ("ResNeXt", "depth=50, groups=32, width_per_group=4".into(), linear(2048)),
+        "wide_resnet50_2" => ("ResNet", "depth=50, base_channels=128, expansion=2".into(), linear(2048)),
+        "vgg11" => ("VGG", "depth=11, num_classes=1000".into(), "head=dict(type='ClsHead')".into()),
+        "vgg11_bn" => (
+            "VGG",
+            "depth=11, num_classes=1000, norm_cfg=dict(type='BN')".into(),
+            "head=dict(type='ClsHead')".into(),
+        ),
+        "mobilenet_v2" | "mobilenetv2_100" => ("MobileNetV2", "widen_factor=1.0".into(), linear(1280)),
+        "mobilenet_v3_small" => ("MobileNetV3", "arch='small'".into(), stacked(576, 1024)),
+        "mobilenet_v3_large" | "mobilenetv3_large_100" => {
+            ("MobileNetV3", format!("arch='large'{epsilon}"), stacked(960, 1280))
+        }
+        "shufflenet_v2_x1_0" => ("ShuffleNetV2", "widen_factor=1.0".into(), linear(1024)),
+        "densenet121" => ("DenseNet", "arch='121'".into(), linear(1024)),
+        "regnet_x_800mf" => ("RegNet", "arch='regnetx_800mf'".into(), linear(672)),
+        "regnetx_004" => ("RegNet", "arch='regnetx_400mf'".into(), linear(384)),
+        "efficientnet_b0" => (
+            "EfficientNet",
+            "arch='b0', conv_cfg=None, norm_cfg=dict(type='BN', eps=1e-5)".into(),
+            linear(1280),
+        ),
+        "vit_b_16" | "vit_base_patch16_224" => (
+            "VisionTransformer",
+            "arch='b'".into(),
+            "head=dict(type='VisionTransformerClsHead', num_classes=1000, in_channels=768)".into(),
+        ),
+        "deit_tiny_distilled_patch16_224" => (
+            "DistilledVisionTransformer",
+            "arch='deit-tiny'".into(),
+            "head=dict(type='DeiTClsHead', num_classes=1000, in_channels=192)".into(),
+        ),
+        other => panic!("no config for {other}"),
+    };
+    (class, format!("dict(type='ImageClassifier', backbone=dict(type='{class}', {args}), {rest})"))
+}
+
+fn check(source: Source, file: &str) {
+    let text = std::fs::read_to_string(workspace().join("tests/golden").join(file)).unwrap();
+    let rows: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mut with_numbers = 0;
+    for row in rows.as_array().unwrap() {
+        let name = row["model"].as_str().unwrap();
+        let (class, config) = config(name, source);
+        let logits = row["logits"].as_array();
+        let state: Weights = named_shapes(&row["state_dict"])
+            .into_iter()
+            .map(|(name, shape)| {
+                let array = match logits {
+                    Some(_) => parameter(&name, &shape),
+                    None => Array::new(shape.clone(), Data::I8(vec![0; shape.iter().product()])).unwrap(),
+                };
+                (name, array)
+            })
+            .collect();
+        let (weights, unknown) = rename(source, class, &state).unwrap();
+        assert!(unknown.is_empty(), "{name}: {unknown:?}");
+        let family = backbone_of(name).unwrap();
+        assert_eq!(
+            rename(source, family, &state).unwrap().0.keys().collect::<Vec<_>>(),
+            weights.keys().collect::<Vec<_>>()
+        );
+        let model = parsed(&config);
+        let fit = occam_graph::fit(&model.graph, &weights).unwrap();
+        assert!(fit.is_exact(), "{name}: {:?} {:?} {:?}", fit.missing, fit.unexpected, fit.mismatched);
+
+        let Some(logits) = logits else { continue };
+        let wanted: Vec<f64> = logits.iter().map(|x| x.as_f64().unwrap()).collect();
+        let cpu = Device::cpu();
+        let params = Params::new(&model.graph, &weights, &cpu).unwrap();
+        let input = Tensor::from_array(&fill("input", &sizes(&row["input"]), -2.0, 2.0), &cpu).unwrap();
+        let executor = Executor::new(Arc::new(model.graph)).unwrap();
+        let out = executor.run(&params.constants(), &[input], &Request::default()).unwrap();
+        let found = values(&out.outputs[0].to_array().unwrap());
+        assert_close(name, &found[..wanted.len()], &wanted, 1e-4);
+        with_numbers += 1;
+    }
+    assert!(with_numbers >= 3, "{with_numbers}");
+}
+
+#[test]
+fn torchvision() {
+    check(Source::Torchvision, "names_torchvision.json");
+}
+
+#[test]
+fn timm() {
+    check(Source::Timm, "names_timm.json");
+}
+
+#[test]
+fn unknown_families_are_told() {
+    let error = backbone_of("resnte18").unwrap_err().to_string();
+    assert!(error.contains("no architecture `resnte18`"), "{error}");
+    let none = Weights::new();
+    let error = rename(Source::Timm, "ShuffleNetV1", &none).unwrap_err().to_string();
+    assert!(error.contains("no names of other libraries for `ShuffleNetV1`"), "{error}");
+    assert!(rename(Source::EfficientnetPytorch, "VGG", &none).is_err());
+    assert!(rename(Source::Mmcls, "Anything", &none).is_ok());
+}
