@@ -1,7 +1,7 @@
 //! Evaluates ONNX's operators on arrays in host memory: every operator, every element type, no gradients.
 //!
 //! This is what says what an operator means: constants are folded with it, `occam run` executes files with it, and the engine
-//! falls back on it where an operator has no gradient. There is a file for each group of operators in [`ops`], under the
+//! falls back on it where an operator has no gradient. There is a file for each group of operators in `ops`, under the
 //! name that the group has in `occam_graph::onnx`.
 
 mod arith;

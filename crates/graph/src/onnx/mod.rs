@@ -5,7 +5,7 @@
 //! that no pass touches is written back as it was read.
 //!
 //! What is known of an operator is its [`Def`]; there is a file for each group of them here, one of the same name with
-//! their evaluation in `occam-interp`, and a line in [`TABLES`].
+//! their evaluation in `occam-interp`, and a line in `TABLES`.
 
 mod activation;
 mod arg;

@@ -43,10 +43,7 @@ fn global(site: &Site<'_>) -> Result<Vec<Inferred>> {
 fn unpool(site: &Site<'_>) -> Result<Vec<Inferred>> {
     let (x, outer, spatial) = split(site)?;
     let rank = spatial.len();
-    let given = match site.get(2) {
-        Some(k) => Some(k.ints()),
-        None => None,
-    };
+    let given = site.get(2).map(|k| k.ints());
     if let Some(given) = given {
         let at = |i: usize| given.as_ref().and_then(|g| g.get(i)).and_then(|&n| usize::try_from(n).ok());
         let shape = (0..rank + 2).map(|i| at(i).map_or_else(|| site.unknown(format!("axis{i}")), Dim::Known));

@@ -171,7 +171,7 @@ fn align(c: &Operands<'_>) -> Result<Vec<Array>> {
             let (cell_h, cell_w) = (high / oh as f64, wide / ow as f64);
             let samples = |cell: f64| if fixed > 0 { fixed as f64 } else { cell.ceil().max(0.0) };
             let (rows, columns) = (samples(cell_h), samples(cell_w));
-            if !(rows * columns <= SAMPLES) {
+            if (rows * columns).is_nan() || rows * columns > SAMPLES {
                 return refuse(format!("region {roi:?} needs too many samples"));
             }
             let (rows, columns) = (rows as usize, columns as usize);

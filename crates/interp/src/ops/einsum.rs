@@ -70,6 +70,11 @@ impl<T: Multiply> Term<T> {
         if shape == self.shape {
             return Ok(self);
         }
+        for ((label, &own), &n) in self.labels.iter().zip(&self.shape).zip(&shape) {
+            if own != 1 && own != n {
+                return refuse(format!("axis `{label}` has {own} and {n} elements"));
+            }
+        }
         let from = crate::view::broadcast_strides(&self.shape, &shape);
         let mut data = Vec::with_capacity(count(&shape)?);
         walk(&shape, [&from], |[i]| data.push(self.data.get(i).copied().unwrap_or_default()));

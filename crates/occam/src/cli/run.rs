@@ -106,7 +106,7 @@ impl Args {
         } else {
             self.tell(&outputs, &differences, import_seconds, median);
         }
-        match differences.iter().find(|(_, d)| !(*d <= self.tolerance)) {
+        match differences.iter().find(|(_, d)| d.is_nan() || *d > self.tolerance) {
             None => Ok(()),
             Some((name, d)) => Err(Failure::new(format!(
                 "output `{name}` is {d:.1e} of its largest element away from what is expected, more than {:.1e}",
@@ -221,24 +221,25 @@ impl Args {
 
 /// A model, ready to run.
 enum Runnable {
-    Interpreted(Imported),
-    Engine(Executor, Params),
+    Interpreted(Box<Imported>),
+    Engine(Box<(Executor, Params)>),
 }
 
 impl Runnable {
     fn new(mut imported: Imported, engine: bool) -> Result<Self, Failure> {
         if !engine {
-            return Ok(Self::Interpreted(imported));
+            return Ok(Self::Interpreted(Box::new(imported)));
         }
         recognize(&mut imported.graph, &mut imported.weights)?;
         let params = Params::new(&imported.graph, &imported.weights, &Device::cpu())?;
-        Ok(Self::Engine(Executor::new(Arc::new(imported.graph))?, params))
+        Ok(Self::Engine(Box::new((Executor::new(Arc::new(imported.graph))?, params))))
     }
 
     fn run(&mut self, inputs: &Weights) -> Result<Weights, Failure> {
         match self {
             Self::Interpreted(m) => Ok(Interpreter::new(&m.graph, &m.weights)?.run(inputs)?),
-            Self::Engine(executor, params) => {
+            Self::Engine(model) => {
+                let (executor, params) = &**model;
                 let graph = executor.graph().clone();
                 let mut arrays = Vec::new();
                 for &id in graph.inputs() {
