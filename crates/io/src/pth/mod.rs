@@ -111,6 +111,14 @@ pub fn load(path: impl AsRef<Path>, key: Option<&str>) -> Result<StateDict> {
     parse(&map, key).map_err(|fault| fault.at(path))
 }
 
+/// [`load`] of bytes in memory.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_bytes(bytes: &[u8]) -> Result<StateDict> {
+    parse(bytes, None).map_err(|fault| fault.at(Path::new("checkpoint.pth")))
+}
+
 fn parse(file: &[u8], key: Option<&str>) -> Result<StateDict, Fault> {
     let (program, storages) =
         if file.starts_with(zip::MAGIC) { read_archive(file)? } else { legacy::read(file)? };
