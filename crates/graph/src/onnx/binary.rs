@@ -60,7 +60,7 @@ fn modulo(site: &Site<'_>) -> Result<Vec<Inferred>> {
     if dtype.is_float() && !site.op.flag("fmod")? {
         return Err(Error::Op("`fmod` must be 1 for floats".into()));
     }
-    Ok(vec![broadcast::all(site, dtype)?])
+    arithmetic(site, if site.op.flag("fmod")? { |_, _| Size::Unknown } else { sizes::modulo })
 }
 
 /// Base and exponent may be of different types; the result has the base's.

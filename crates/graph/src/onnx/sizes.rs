@@ -62,6 +62,13 @@ pub(super) fn mul(a: &Size, b: &Size) -> Size {
     }
 }
 
+/// `a - b * floor(a / b)`; known for numbers alone.
+pub(super) fn modulo(a: &Size, b: &Size) -> Size {
+    let (Size::Int(a), Size::Int(b)) = (a, b) else { return Size::Unknown };
+    let rest = a.checked_rem(*b);
+    int(rest.map(|r| if r != 0 && (r < 0) != (*b < 0) { r + b } else { r }))
+}
+
 /// `a / b`, towards zero.
 pub(super) fn div(a: &Size, b: &Size) -> Size {
     match (a, b) {

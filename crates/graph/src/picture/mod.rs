@@ -30,7 +30,9 @@ pub fn svg(graph: &Graph, title: &str, note: Note<'_>) -> Result<String> {
     let widths: Vec<f64> = boxes.iter().map(Box::width).collect();
     let edges = edges(graph, &boxes)?;
     let drawing = layout(&widths, &edges.iter().map(|e| (e.from, e.to)).collect::<Vec<_>>(), GAP);
-    let (width, rows) = (drawing.width + 2.0 * GAP, drawing.layers as f64);
+    // The title is of a larger font.
+    let heading = title.chars().count() as f64 * LETTER * 1.4;
+    let (width, rows) = (drawing.width.max(heading) + 2.0 * GAP, drawing.layers as f64);
     let height = rows * ROW + 2.0 * GAP + 24.0;
     let mut out = String::new();
     // Writing into a string cannot fail.

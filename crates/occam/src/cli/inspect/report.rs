@@ -43,7 +43,8 @@ impl Report<'_> {
         }
         let layers = self.layers()?;
         if let Some(path) = &args.svg {
-            let title = args.config.config.display().to_string();
+            let file = args.config.config.file_name().unwrap_or_default();
+            let title = file.to_string_lossy();
             let costs: std::collections::HashMap<&str, &Layer> =
                 layers.iter().map(|l| (l.name.as_str(), l)).collect();
             let note = |node: &occam_graph::Node| {
