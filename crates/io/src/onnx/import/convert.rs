@@ -410,7 +410,10 @@ fn fact(info: &ValueInfoProto, hint: Option<&Fact>) -> Result<Fact, String> {
     };
     let dims = shape.dim.iter().enumerate().map(|(i, d)| match &d.value {
         Some(dimension::Value::DimValue(n)) => usize::try_from(*n).map_or_else(|_| unknown(i), Dim::Known),
-        Some(dimension::Value::DimParam(s)) if !s.is_empty() => Dim::symbol(s),
+        // Not names: PaddlePaddle writes them for any size, so two of them need not be the same.
+        Some(dimension::Value::DimParam(s)) if !matches!(s.as_str(), "" | "?" | "-1" | "None") => {
+            Dim::symbol(s)
+        }
         _ => unknown(i),
     });
     Ok(Fact { dtype, shape: dims.collect() })
