@@ -220,7 +220,9 @@ impl Graph {
         for v in node.outputs.iter().chain(&node.inputs) {
             let dead = match self.value(*v).map(|v| v.source) {
                 Ok(Source::Node(from, _)) => from == id,
-                Ok(Source::Param(_) | Source::Const) => self.readers(*v).is_empty(),
+                Ok(Source::Param(_) | Source::Const) => {
+                    self.readers(*v).is_empty() && !self.outputs.iter().any(|(_, o)| o == v)
+                }
                 _ => false,
             };
             if dead && let Some(value) = self.values.get_mut(v.index()).and_then(Option::take) {
@@ -251,6 +253,18 @@ mod tests {
         patch.apply(&mut graph).unwrap();
         assert!(graph.find_node("backbone.relu").is_none());
         assert_eq!(graph.nodes().count() + 1, before.nodes().count());
+    }
+
+    #[test]
+    fn what_is_an_output_stays() {
+        let mut graph = Graph::new();
+        let x = graph.add_input("x", Fact::f32([2usize])).unwrap();
+        let c = graph.add_const("c", crate::Array::full([2], 1.0)).unwrap();
+        graph.add_node("sum", crate::ops::Binary::Add.into(), &[x, c]).unwrap();
+        graph.add_output("c", c).unwrap();
+        crate::recognize::drop_unread(&mut graph).unwrap();
+        assert_eq!(graph.nodes().count(), 0);
+        assert!(graph.value(c).unwrap().constant().is_some());
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use occam_graph::onnx::{Attribute, Attributes, Onnx, Subgraph};
-use occam_graph::{Array, Dim, Fact, Graph, Op, Patch, ValueId};
+use occam_graph::recognize::drop_unread;
+use occam_graph::{Array, Dim, Fact, Graph, Op, ValueId};
 
 use super::attribute::plain;
 use super::tensor::{array, dtype};
@@ -38,28 +39,9 @@ pub(super) fn graph(proto: &GraphProto, opsets: &Opsets, options: &ImportOptions
     let mut scope = Scope::new(opsets, options, None);
     scope.fill(proto, &[])?;
     let mut graph = scope.graph;
-    drop_unread(&mut graph)?;
+    drop_unread(&mut graph).map_err(|e| e.to_string())?;
     graph.verify().map_err(|e| e.to_string())?;
     Ok(graph)
-}
-
-/// Nodes whose results were computed already, and whatever only they read.
-fn drop_unread(graph: &mut Graph) -> Result<(), String> {
-    let text = |e: occam_graph::Error| e.to_string();
-    let order = graph.order().map_err(text)?;
-    let mut read: HashSet<ValueId> = graph.outputs().iter().map(|(_, v)| *v).collect();
-    let mut patch = Patch::new("drop_unread");
-    let mut found = false;
-    for &id in order.iter().rev() {
-        let node = graph.node(id).map_err(text)?;
-        if node.outputs.iter().any(|v| read.contains(v)) {
-            read.extend(&node.inputs);
-        } else {
-            patch.remove(id);
-            found = true;
-        }
-    }
-    if found { patch.apply(graph).map_err(text) } else { Ok(()) }
 }
 
 /// Where names of a graph inside a node are looked up that it does not define.
