@@ -40,7 +40,7 @@ fn choose<T: Element>(condition: &Array, x: &[T], x_shape: &[usize], y: &Array) 
     array(&shape, out)
 }
 
-/// Where the lower limit is above the upper, that wins; NaN stays.
+/// Where the lower limit is above the upper, the upper wins, as in NumPy; NaN stays.
 fn clip<T: Number>(c: &Operands<'_>, v: &[T], x: &Array) -> Result<Array> {
     let limit = |name: &str, index: usize| -> Result<Option<T>> {
         if c.op.version < 11 {
