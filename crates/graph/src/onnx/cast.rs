@@ -1,6 +1,6 @@
 //! Changing the element type.
 
-use super::{Def, Site, elementwise, sizes};
+use super::{Def, Site, contents, elementwise};
 use crate::{DType, Error, Fact, Inferred, Result};
 
 pub(super) const TABLE: &[Def] = &[
@@ -17,7 +17,7 @@ fn cast(site: &Site<'_>, to: DType) -> Result<Vec<Inferred>> {
     let fact = Fact { dtype: to, shape: x.fact.shape.clone() };
     let content = match x.content {
         Some(content) if x.fact.dtype == to => Some(content.clone()),
-        Some(content) => x.sizes().and_then(|s| sizes::content(to, content.shape().to_vec(), s)),
+        Some(content) => x.sizes().and_then(|s| contents::of(to, content.shape(), s)),
         None => None,
     };
     Ok(vec![Inferred { fact, content }])

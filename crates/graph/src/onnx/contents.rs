@@ -200,24 +200,6 @@ fn divided(d: &Dim, n: usize) -> crate::Result<Dim> {
     d.floor_div(n)
 }
 
-/// The smaller of two; not known where that depends on symbols.
-pub fn least(a: &Size, b: &Size) -> Size {
-    match (a, b) {
-        (Size::Int(a), Size::Int(b)) => Size::Int(*a.min(b)),
-        (a, b) if a == b => a.clone(),
-        _ => Size::Unknown,
-    }
-}
-
-/// The larger of two; not known where that depends on symbols.
-pub fn most(a: &Size, b: &Size) -> Size {
-    match (a, b) {
-        (Size::Int(a), Size::Int(b)) => Size::Int(*a.max(b)),
-        (a, b) if a == b => a.clone(),
-        _ => Size::Unknown,
-    }
-}
-
 /// A size as a number times what is no product.
 fn factors(dim: &Dim) -> (usize, Vec<Dim>) {
     let mut known = 1usize;
@@ -290,7 +272,7 @@ mod tests {
         assert_eq!(quotient(&product(&n, &Size::Int(6)), &Size::Int(3)), product(&Size::Int(2), &n));
         assert_eq!(quotient(&Size::Int(-7), &Size::Int(2)), Size::Int(-3));
         assert_eq!(quotient(&Size::Int(1), &Size::Int(0)), Size::Unknown);
-        assert_eq!(least(&n, &Size::Int(2)), Size::Unknown);
+        assert_eq!(super::super::sizes::min(&n, &Size::Int(2)), Size::Unknown);
         assert_eq!(sum(&Size::Int(i64::MAX), &Size::Int(1)), Size::Unknown);
     }
 

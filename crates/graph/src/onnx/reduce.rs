@@ -1,13 +1,13 @@
 //! Reductions over axes.
 
-use super::{Def, Site, sizes};
+use super::{Def, Site, contents, sizes};
 use crate::axes::{input, output};
 use crate::content::{Content, Size};
 use crate::{AxisMap, DType, Dim, Error, Fact, Inferred, Result};
 
 pub(super) const TABLE: &[Def] = &[
-    Def::new("ReduceSum", |s| sized(s, sizes::add)).axes(axes),
-    Def::new("ReduceProd", |s| sized(s, sizes::mul)).axes(axes),
+    Def::new("ReduceSum", |s| sized(s, contents::sum)).axes(axes),
+    Def::new("ReduceProd", |s| sized(s, contents::product)).axes(axes),
     Def::new("ReduceMax", |s| sized(s, sizes::max)).axes(axes),
     Def::new("ReduceMin", |s| sized(s, sizes::min)).axes(axes),
     Def::new("ReduceMean", numbers).axes(axes),
@@ -121,7 +121,7 @@ fn sized(site: &Site<'_>, f: fn(&Size, &Size) -> Size) -> Result<Vec<Inferred>> 
     let content = x.sizes().filter(|_| whole).and_then(|elements| -> Option<Content> {
         let mut elements = elements.into_iter();
         let first = elements.next()?;
-        sizes::content(fact.dtype, vec![1; fact.rank()], vec![elements.fold(first, |a, b| f(&a, &b))])
+        contents::of(fact.dtype, &vec![1; fact.rank()], vec![elements.fold(first, |a, b| f(&a, &b))])
     });
     Ok(vec![Inferred { fact, content }])
 }

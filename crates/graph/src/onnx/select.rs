@@ -1,6 +1,6 @@
 //! Choosing between values, element by element.
 
-use super::{Def, Site, broadcast, elementwise, sizes};
+use super::{Def, Site, broadcast, contents, elementwise};
 use crate::{DType, Data, Error, Inferred, Result};
 
 pub(super) const TABLE: &[Def] =
@@ -28,7 +28,7 @@ fn choose(site: &Site<'_>) -> Result<Vec<Inferred>> {
                 from.get(broadcast::position(i, &shape, &own)).cloned()
             })
             .collect();
-        sizes::content(out.fact.dtype, shape, chosen?)
+        contents::of(out.fact.dtype, &shape, chosen?)
     });
     Ok(vec![out.with(content)])
 }

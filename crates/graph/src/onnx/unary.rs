@@ -1,6 +1,6 @@
 //! Functions of one value, element by element.
 
-use super::{Def, Site, elementwise, sizes};
+use super::{Def, Site, contents, elementwise};
 use crate::content::Size;
 use crate::{DType, Error, Fact, Inferred, Result};
 
@@ -42,7 +42,7 @@ pub(super) const TABLE: &[Def] = &[
 
 /// `-n`
 fn negative(n: &Size) -> Size {
-    sizes::sub(&Size::Int(0), n)
+    contents::difference(&Size::Int(0), n)
 }
 
 /// Any number in, the same type out.
@@ -76,8 +76,7 @@ fn sized(site: &Site<'_>, f: fn(&Size) -> Size) -> Result<Vec<Inferred>> {
     let mut out = numeric(site)?;
     let x = site.known(0)?;
     if let (Some(out), Some(elements), Some(content)) = (out.first_mut(), x.sizes(), x.content) {
-        out.content =
-            sizes::content(x.fact.dtype, content.shape().to_vec(), elements.iter().map(f).collect());
+        out.content = contents::of(x.fact.dtype, content.shape(), elements.iter().map(f).collect());
     }
     Ok(out)
 }

@@ -1,6 +1,6 @@
 //! Functions of any number of values that broadcast.
 
-use super::{Def, Site, broadcast, sizes};
+use super::{Def, Site, broadcast, contents, sizes};
 use crate::content::Size;
 use crate::{DType, Error, Inferred, Result};
 
@@ -29,7 +29,7 @@ fn all(
         let mut operands = operands.into_iter();
         let first = operands.next()?;
         let all = operands.fold(first, |a, b| a.iter().zip(&b).map(|(a, b)| f(a, b)).collect());
-        sizes::content(dtype, shape, all)
+        contents::of(dtype, &shape, all)
     });
     Ok(vec![broadcast::all(site, dtype)?.with(content)])
 }
