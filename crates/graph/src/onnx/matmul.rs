@@ -2,6 +2,7 @@
 
 use super::{Def, Site};
 use crate::axes::{input, output};
+use crate::ops::broadcast;
 use crate::{AxisMap, Bindings, DType, Dim, Error, Fact, Inferred, Result};
 
 pub(super) const TABLE: &[Def] = &[
@@ -14,15 +15,6 @@ pub(super) const TABLE: &[Def] = &[
         .macs(matmul_macs),
     Def::new("Gemm", gemm).axes(gemm_axes).macs(gemm_macs),
 ];
-
-/// The size that two sizes broadcast to.
-fn broadcast(a: &Dim, b: &Dim) -> Option<Dim> {
-    match (a, b) {
-        (Dim::Known(1), d) | (d, Dim::Known(1)) => Some(d.clone()),
-        (Dim::Known(a), Dim::Known(b)) if a != b => None,
-        (d @ Dim::Known(_), _) | (_, d @ Dim::Known(_)) | (d, _) => Some(d.clone()),
-    }
-}
 
 /// `a [.., M, K]` and `b [.., K, O]` give `[.., M, O]`; a vector is a matrix whose axis is not in the result.
 fn matmul(site: &Site<'_>, second: usize, dtype: Option<DType>) -> Result<Vec<Inferred>> {

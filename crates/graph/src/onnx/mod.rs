@@ -113,12 +113,6 @@ impl Def {
         self.macs = macs;
         self
     }
-
-    /// The same in another operator set.
-    pub const fn domain(mut self, domain: &'static str) -> Self {
-        self.domain = domain;
-        self
-    }
 }
 
 /// All groups of operators.

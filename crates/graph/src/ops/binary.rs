@@ -14,7 +14,7 @@ pub enum Binary {
 }
 
 /// Size of an output axis, or none where the two do not broadcast.
-fn broadcast(a: &Dim, b: &Dim) -> Option<Dim> {
+pub(crate) fn broadcast(a: &Dim, b: &Dim) -> Option<Dim> {
     match (a, b) {
         (Dim::Known(1), d) | (d, Dim::Known(1)) => Some(d.clone()),
         (a, b) if a == b => Some(a.clone()),

@@ -31,6 +31,7 @@ pub use activation::Activation;
 pub use adaptive_pad::AdaptivePad;
 pub use batch_norm::BatchNorm;
 pub use binary::Binary;
+pub(crate) use binary::broadcast;
 pub use channel_shuffle::ChannelShuffle;
 pub use concat::Concat;
 pub use conv::Conv;

@@ -66,17 +66,6 @@ impl Origin {
     pub fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
         self.model.metadata_props.iter().map(|e| (e.key(), e.value()))
     }
-
-    /// The same with a newer operator set, where nodes need one.
-    #[must_use]
-    pub fn at_least(mut self, opset: i64, ir_version: i64) -> Self {
-        let own = self.model.opset_import.iter_mut().find(|o| matches!(o.domain(), "" | "ai.onnx"));
-        if let Some(own) = own.filter(|o| o.version() < opset) {
-            own.version = Some(opset);
-            self.model.ir_version = Some(self.model.ir_version().max(ir_version));
-        }
-        self
-    }
 }
 
 /// The model that computes `graph` with `weights`, with all else that the file it came from says.
