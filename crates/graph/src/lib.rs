@@ -24,7 +24,7 @@ mod verify;
 mod weights;
 
 pub use array::{Array, Data};
-pub use axes::{Axis, AxisMap, Block, Correspondence, Link, Port};
+pub use axes::{Axis, AxisMap, Block, Correspondence, Link, Part, Port, Regroup};
 pub use builder::{Builder, Returned};
 pub use content::{Content, Inferred, Known, Size};
 pub use cost::{Cost, GraphCost};

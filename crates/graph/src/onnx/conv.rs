@@ -104,9 +104,9 @@ fn axes(site: &Site<'_>, weight: usize, bias: Option<usize>) -> AxisMap {
             let each = Block { a_start: 0, b_start: 0, count: groups, a_step: 1, b_step: o / groups };
             map.blocks(input(0, 1), output(0, 1), vec![each])
         }
-        (groups, Some(n), _) if groups.checked_mul(n).is_some_and(|c| c <= 1 << 20) => {
+        (groups, Some(n), Some(o)) if groups.checked_mul(n).is_some_and(|c| c <= 1 << 20) => {
             let runs = (0..groups).map(|g| Block::range(g * n, 0, n)).collect();
-            map.blocks(input(0, 1), input(w_at, 1), runs)
+            map.blocks(input(0, 1), input(w_at, 1), runs).tied(output(0, 1), groups, o / groups)
         }
         _ => map,
     }
@@ -168,15 +168,27 @@ fn transpose(site: &Site<'_>) -> Result<Vec<Inferred>> {
     Ok(vec![Inferred::new(x.dtype, shape)])
 }
 
+/// With groups, output `i` of a group is position `i` of the weight's axis 1, in every group; all groups keep as many inputs,
+/// unless a channel is a group of its own.
 fn transpose_axes(site: &Site<'_>, _: &[&Fact]) -> AxisMap {
     let mut map = AxisMap::default().same(input(0, 0), output(0, 0)).same(input(0, 1), input(1, 0));
-    if groups(site).is_ok_and(|g| g == 1) {
-        map = map.same(input(1, 1), output(0, 1));
-        if let Some(b) = site.op.position(2) {
-            map = map.same(input(b, 0), output(0, 1));
-        }
+    if let Some(b) = site.op.position(2) {
+        map = map.same(input(b, 0), output(0, 1));
     }
-    map
+    let (Ok(w), Ok(groups)) = (site.fact(1), groups(site)) else { return map };
+    let known = |axis: usize| w.shape.get(axis).and_then(Dim::known);
+    match (groups, known(0), known(1)) {
+        (1, _, _) => map.same(input(1, 1), output(0, 1)),
+        (groups, Some(c), Some(n)) if c == groups && c.saturating_mul(n) <= 1 << 20 => {
+            let each = Block { a_start: 0, b_start: 0, count: c, a_step: 1, b_step: n };
+            map.blocks(input(0, 1), output(0, 1), vec![each])
+        }
+        (groups, Some(c), Some(n)) if groups.saturating_mul(n) <= 1 << 20 => {
+            let runs = (0..groups).map(|g| Block::range(g * n, 0, n)).collect();
+            map.blocks(output(0, 1), input(1, 1), runs).tied(input(0, 1), groups, c / groups)
+        }
+        _ => map,
+    }
 }
 
 /// `N · C · D.. · (O / groups) · K..`

@@ -1,9 +1,10 @@
 //! Sums of products by Einstein's convention.
 
 use super::{Def, Onnx, Site};
-use crate::{Bindings, Dim, Error, Fact, Inferred, Result};
+use crate::axes::{input, output};
+use crate::{AxisMap, Bindings, Dim, Error, Fact, Inferred, Result};
 
-pub(super) const TABLE: &[Def] = &[Def::new("Einsum", infer).macs(macs)];
+pub(super) const TABLE: &[Def] = &[Def::new("Einsum", infer).axes(axes).macs(macs)];
 
 /// The labels of an equation's operands and of its result: letters, and for the axes of `...` digits, counted from the
 /// last.
@@ -108,6 +109,26 @@ fn infer(site: &Site<'_>) -> Result<Vec<Inferred>> {
     let size = |label: &char| sizes.iter().find(|(l, _)| l == label).map(|(_, d)| d.clone());
     let shape: Vec<Dim> = equation.output.iter().filter_map(size).collect();
     Ok(vec![Inferred::new(site.fact(0)?.dtype, shape)])
+}
+
+/// Axes of one label are the same axis, save where one is stretched. A label that stands once and is summed stays.
+fn axes(site: &Site<'_>, outputs: &[&Fact]) -> AxisMap {
+    let mut map = AxisMap::default();
+    let (Ok(facts), Some(out)) = (facts(site), outputs.first()) else { return map };
+    let Ok(equation) = Equation::of(site.op, &facts.iter().map(|f| f.rank()).collect::<Vec<_>>()) else {
+        return map;
+    };
+    let labels = equation.output.iter().zip(&out.shape).enumerate();
+    let mut seen: Vec<(char, &Dim, crate::Axis)> = labels.map(|(i, (&l, d))| (l, d, output(0, i))).collect();
+    for (k, (labels, fact)) in equation.inputs.iter().zip(&facts).enumerate() {
+        for (i, (&label, d)) in labels.iter().zip(&fact.shape).enumerate() {
+            match seen.iter().find(|(l, size, _)| *l == label && *size == d) {
+                Some(&(_, _, first)) => map = map.same(input(k, i), first),
+                None => seen.push((label, d, input(k, i))),
+            }
+        }
+    }
+    map
 }
 
 /// The product of all labels' sizes, where there are several operands.

@@ -8,7 +8,7 @@ use crate::{AxisMap, DType, Dim, Error, Fact, Inferred, Result};
 
 pub(super) const TABLE: &[Def] = &[
     Def::new("BatchNormalization", batch).axes(channelwise),
-    Def::new("InstanceNormalization", instance).axes(channelwise),
+    Def::new("InstanceNormalization", instance).axes(instance_axes),
     Def::new("GroupNormalization", group).axes(group_axes),
     Def::new("LayerNormalization", layer).axes(trailing),
     Def::new("RMSNormalization", rms).axes(trailing),
@@ -17,7 +17,7 @@ pub(super) const TABLE: &[Def] = &[
         s.op.ints("axes")?.unwrap_or(&[0, 2, 3]).iter().try_for_each(|&a| s.axis(a, rank).map(drop))?;
         float(s)
     })
-    .axes(elementwise),
+    .axes(mean_variance_axes),
 ];
 
 /// The size of axis 1 of operand 0.
@@ -122,14 +122,40 @@ fn channelwise(site: &Site<'_>, outputs: &[&Fact]) -> AxisMap {
     map
 }
 
+/// `map` with mean and variance over `axes` of the result.
+fn over(map: AxisMap, axes: impl IntoIterator<Item = usize>) -> AxisMap {
+    axes.into_iter().fold(map, |m, i| m.statistic(output(0, i)))
+}
+
+fn rank(site: &Site<'_>) -> usize {
+    site.get(0).map_or(0, |k| k.fact.rank())
+}
+
+fn instance_axes(site: &Site<'_>, outputs: &[&Fact]) -> AxisMap {
+    over(channelwise(site, outputs), 2..rank(site))
+}
+
+fn mean_variance_axes(site: &Site<'_>, outputs: &[&Fact]) -> AxisMap {
+    let axes = site.op.ints("axes").ok().flatten().unwrap_or(&[0, 2, 3]);
+    over(elementwise(site, outputs), axes.iter().filter_map(|&a| site.axis(a, rank(site)).ok()))
+}
+
+/// All groups keep as many channels.
 fn group_axes(site: &Site<'_>, outputs: &[&Fact]) -> AxisMap {
-    if site.op.version < 21 { elementwise(site, outputs) } else { channelwise(site, outputs) }
+    let map = if site.op.version < 21 { elementwise(site, outputs) } else { channelwise(site, outputs) };
+    let map = over(map, 1..rank(site));
+    let groups = site.op.size("num_groups").ok().flatten().filter(|&g| g > 0);
+    match (groups, channels(site).ok().and_then(Dim::known)) {
+        (Some(groups), Some(count)) => map.tied(output(0, 1), groups, count / groups),
+        _ => map,
+    }
 }
 
 /// Every axis passes, and the last ones are those of scale and bias.
 fn trailing(site: &Site<'_>, outputs: &[&Fact]) -> AxisMap {
     let mut map = elementwise(site, outputs);
     let Some(x) = site.get(0).map(|k| k.fact) else { return map };
+    map = over(map, first(site).unwrap_or(0)..x.rank());
     for (n, k) in site.inputs.iter().flatten().enumerate().skip(1) {
         let Some(skip) = x.rank().checked_sub(k.fact.rank()) else { continue };
         for (i, (d, o)) in k.fact.shape.iter().zip(x.shape.iter().skip(skip)).enumerate() {

@@ -3,12 +3,12 @@
 use super::contents::is_small;
 use super::shape::length;
 use super::{Def, Site, elementwise};
-use crate::axes::{input, output};
+use crate::axes::{Axis, Block, input, output};
 use crate::{AxisMap, Dim, Error, Fact, Inferred, Result, Size};
 
 pub(super) const TABLE: &[Def] = &[
-    Def::new("DepthToSpace", depth_to_space).axes(batch_only),
-    Def::new("SpaceToDepth", space_to_depth).axes(batch_only),
+    Def::new("DepthToSpace", depth_to_space).axes(depth_to_space_axes),
+    Def::new("SpaceToDepth", space_to_depth).axes(space_to_depth_axes),
     Def::new("ReverseSequence", reverse).axes(elementwise),
     Def::new("Trilu", trilu).axes(elementwise),
     Def::new("Col2Im", col2im).axes(batch_only),
@@ -16,6 +16,35 @@ pub(super) const TABLE: &[Def] = &[
 
 fn batch_only(_: &Site<'_>, _: &[&Fact]) -> AxisMap {
     AxisMap::default().same(input(0, 0), output(0, 0))
+}
+
+/// Runs that tie `few` channels to `blocks` times as many: channel `c` to `c · blocks ..`, or where the channel is the inner one
+/// to `k · few + c`.
+fn spread(map: AxisMap, few: (Axis, &Dim), many: Axis, blocks: usize, inner: bool) -> AxisMap {
+    let Some(count) = few.1.known() else { return map };
+    let runs = if inner {
+        (0..blocks).map(|k| Block::range(0, k * count, count)).collect()
+    } else {
+        vec![Block { a_start: 0, b_start: 0, count, a_step: 1, b_step: blocks }]
+    };
+    map.blocks(few.0, many, runs)
+}
+
+fn depth_to_space_axes(site: &Site<'_>, outputs: &[&Fact]) -> AxisMap {
+    let map = batch_only(site, outputs);
+    let (Ok((_, _, block)), Some(few)) = (image(site), outputs.first().and_then(|y| y.shape.get(1))) else {
+        return map;
+    };
+    let inner = !matches!(site.op.text("mode"), Ok(Some("CRD")));
+    spread(map, (output(0, 1), few), input(0, 1), block * block, inner)
+}
+
+fn space_to_depth_axes(site: &Site<'_>, outputs: &[&Fact]) -> AxisMap {
+    let map = batch_only(site, outputs);
+    match image(site) {
+        Ok((_, [_, few, ..], block)) => spread(map, (input(0, 1), few), output(0, 1), block * block, true),
+        Err(_) => map,
+    }
 }
 
 fn image<'a>(site: &Site<'a>) -> Result<(&'a Fact, [&'a Dim; 4], usize)> {

@@ -2,12 +2,12 @@
 
 use super::contents::{self, remaining, reshaped};
 use super::{Def, Site};
-use crate::axes::{Block, input, output};
+use crate::axes::{Axis, Block, Part, input, output};
 use crate::{AxisMap, Content, DType, Dim, Error, Fact, Inferred, Known, Result, Size};
 
 pub(super) const TABLE: &[Def] = &[
-    Def::new("Shape", shape),
-    Def::new("Size", size),
+    Def::new("Shape", shape).axes(sizes_only),
+    Def::new("Size", size).axes(sizes_only),
     Def::new("Reshape", reshape).axes(regrouped),
     Def::new("Flatten", flatten).axes(regrouped),
     Def::new("Squeeze", squeeze).axes(regrouped),
@@ -32,6 +32,11 @@ fn shape(site: &Site<'_>) -> Result<Vec<Inferred>> {
     let sizes: Vec<Size> = x.shape.get(range).unwrap_or_default().iter().map(Size::of).collect();
     let count = sizes.len();
     Ok(vec![Inferred::new(DType::I64, [count]).with(contents::of(DType::I64, &[count], sizes))])
+}
+
+fn sizes_only(site: &Site<'_>, _: &[&Fact]) -> AxisMap {
+    let rank = site.get(0).map_or(0, |x| x.fact.rank());
+    (0..rank).fold(AxisMap::default(), |m, i| m.size(input(0, i)))
 }
 
 fn size(site: &Site<'_>) -> Result<Vec<Inferred>> {
@@ -296,16 +301,43 @@ fn tile_axes(site: &Site<'_>, outputs: &[&Fact]) -> AxisMap {
     map
 }
 
-/// Equal sizes from the front are the same axes; where axes are joined or divided, the first of the several that has more
-/// than one element is runs of the one.
+/// Equal sizes from the front, and then from the back, are the same axes; between them, axes are joined or divided.
 fn regrouped(site: &Site<'_>, outputs: &[&Fact]) -> AxisMap {
     let (Some(x), Some(y)) = (site.get(0), outputs.first()) else { return AxisMap::default() };
-    let (a, b) = (&x.fact.shape, &y.shape);
+    let side = |fact: &Fact, axis: fn(usize, usize) -> Axis| -> Vec<(Axis, Dim)> {
+        fact.shape.iter().enumerate().map(|(i, d)| (axis(0, i), d.clone())).collect()
+    };
+    let (mut a, mut b) = (side(x.fact, input), side(y, output));
+    let map = matched(AxisMap::default(), &mut a, &mut b, false);
+    a.reverse();
+    b.reverse();
+    let map = matched(map, &mut a, &mut b, true);
+    match (a.as_slice(), b.as_slice()) {
+        // Sizes that are not known before running hide how many of the parts there are, not how long each is.
+        ([(whole, n), _], [(part, m), _]) => divided(map, (*whole, n), (*part, m)),
+        _ => map,
+    }
+}
+
+/// `n` elements of an axis as runs of `m`, or the other way about, where one divides the other.
+fn divided(map: AxisMap, (a, n): (Axis, &Dim), (b, m): (Axis, &Dim)) -> AxisMap {
+    match (n.known(), m.known()) {
+        (Some(n), Some(m)) if n > m && m > 0 && n % m == 0 => {
+            map.regroup(a, vec![Part { axis: None, size: n / m }, Part { axis: Some(b), size: m }])
+        }
+        (Some(n), Some(m)) if m > n && n > 0 && m % n == 0 => {
+            map.regroup(b, vec![Part { axis: None, size: m / n }, Part { axis: Some(a), size: n }])
+        }
+        _ => map,
+    }
+}
+
+/// Takes off both lists, from the front, what corresponds; `back` says that they are in reverse.
+fn matched(mut map: AxisMap, a: &mut Vec<(Axis, Dim)>, b: &mut Vec<(Axis, Dim)>, back: bool) -> AxisMap {
     let (mut i, mut j) = (0, 0);
-    let mut map = AxisMap::default();
-    while let (Some(p), Some(q)) = (a.get(i), b.get(j)) {
+    while let (Some((p_axis, p)), Some((q_axis, q))) = (a.get(i), b.get(j)) {
         if p == q {
-            map = map.same(input(0, i), output(0, j));
+            map = map.same(*p_axis, *q_axis);
             (i, j) = (i + 1, j + 1);
             continue;
         }
@@ -313,35 +345,71 @@ fn regrouped(site: &Site<'_>, outputs: &[&Fact]) -> AxisMap {
             (Some(1), _) => i += 1,
             (_, Some(1)) => j += 1,
             (Some(n), Some(m)) if n > 1 && m > 1 => {
-                let (first_i, first_j) = (i, j);
+                let (mut end_i, mut end_j) = (i + 1, j + 1);
                 let (mut left, mut right) = (n, m);
-                (i, j) = (i + 1, j + 1);
                 while left != right {
-                    let (side, dims, at) =
-                        if left < right { (&mut left, a, &mut i) } else { (&mut right, b, &mut j) };
-                    let Some(product) = dims.get(*at).and_then(Dim::known).and_then(|n| side.checked_mul(n))
-                    else {
+                    let (side, dims, at) = if left < right {
+                        (&mut left, &*a, &mut end_i)
+                    } else {
+                        (&mut right, &*b, &mut end_j)
+                    };
+                    let next = dims.get(*at).and_then(|(_, d)| d.known()).filter(|&n| n > 0);
+                    let Some(product) = next.and_then(|n| side.checked_mul(n)) else {
+                        a.drain(..i);
+                        b.drain(..j);
                         return map;
                     };
                     *side = product;
                     *at += 1;
                 }
-                if left == 0 {
-                    return map;
-                }
-                let run =
-                    |count, a_step, b_step| vec![Block { a_start: 0, b_start: 0, count, a_step, b_step }];
-                let blocks = match (i - first_i, j - first_j) {
-                    (1, _) => run(m, left / m, 1),
-                    (_, 1) => run(n, 1, left / n),
-                    _ => continue,
-                };
-                map = map.blocks(input(0, first_i), output(0, first_j), blocks);
+                map = joined(
+                    map,
+                    a.get(i..end_i).unwrap_or_default(),
+                    b.get(j..end_j).unwrap_or_default(),
+                    back,
+                );
+                (i, j) = (end_i, end_j);
             }
-            _ => return map,
+            _ => break,
         }
     }
+    a.drain(..i);
+    b.drain(..j);
     map
+}
+
+/// Axes of the same number of elements in all.
+fn joined(map: AxisMap, a: &[(Axis, Dim)], b: &[(Axis, Dim)], back: bool) -> AxisMap {
+    let parts = |side: &[(Axis, Dim)]| -> Vec<Part> {
+        let mut all: Vec<Part> =
+            side.iter().filter_map(|(axis, d)| Some(Part { axis: Some(*axis), size: d.known()? })).collect();
+        if back {
+            all.reverse();
+        }
+        all
+    };
+    match (a, b) {
+        ([(whole, _)], many) | (many, [(whole, _)]) => map.regroup(*whole, parts(many)),
+        (a, b) => {
+            let outermost = |side: &[(Axis, Dim)]| {
+                let first = if back { side.last() } else { side.first() };
+                first.and_then(|(axis, d)| Some((*axis, d.known()?)))
+            };
+            match (outermost(a), outermost(b)) {
+                (Some((a, n)), Some((b, m))) if n % m == 0 => map.blocks(
+                    a,
+                    b,
+                    vec![Block { a_start: 0, b_start: 0, count: m, a_step: n / m, b_step: 1 }],
+                ),
+                (Some((a, n)), Some((b, m))) if m % n == 0 => map.blocks(
+                    a,
+                    b,
+                    vec![Block { a_start: 0, b_start: 0, count: n, a_step: 1, b_step: m / n }],
+                ),
+                _ => map,
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -405,8 +473,11 @@ mod tests {
         let y = Fact::f32([Dim::symbol("N"), Dim::Known(24)]);
         let known = [Known { fact: &x.fact, content: None }, Known { fact: &y, content: None }];
         let map = Op::Onnx(Onnx::new("Reshape", 13, 2)).family().axes_known(&known, &[&y]);
-        let run = Block { a_start: 0, b_start: 0, count: 6, a_step: 1, b_step: 4 };
+        let part = |axis, size| Part { axis: Some(input(0, axis)), size };
         let wanted = AxisMap::default().same(input(0, 0), output(0, 0));
-        assert_eq!(map, wanted.blocks(input(0, 1), output(0, 1), vec![run]));
+        assert_eq!(map, wanted.regroup(output(0, 1), vec![part(1, 6), part(2, 4)]));
+        let run = Block { a_start: 0, b_start: 0, count: 6, a_step: 4, b_step: 1 };
+        assert_eq!(map.regroups[0].blocks(0), [run]);
+        assert_eq!(map.regroups[0].blocks(1).len(), 6);
     }
 }

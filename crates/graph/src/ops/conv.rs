@@ -117,7 +117,8 @@ impl OpFamily for Conv {
         Ok(vec![Fact { dtype: x.dtype, shape: vec![n.clone(), o.clone(), out_h, out_w] }])
     }
 
-    /// With groups, position `i` of a group's input channels is position `i` of the weight's axis 1, in every group.
+    /// With groups, position `i` of a group's input channels is position `i` of the weight's axis 1, in every group; all
+    /// groups keep as many outputs.
     fn axes(&self, inputs: &[&Fact], _: &[&Fact]) -> AxisMap {
         let mut map = AxisMap::default().same(input(0, 0), output(0, 0)).same(input(1, 0), output(0, 1));
         if inputs.len() > 2 {
@@ -133,9 +134,9 @@ impl OpFamily for Conv {
                     Block { a_start: 0, b_start: 0, count: groups, a_step: 1, b_step: channels / groups };
                 map.blocks(input(0, 1), output(0, 1), vec![each])
             }
-            (groups, Some(n), _) => {
+            (groups, Some(n), Some(channels)) => {
                 let runs = (0..groups).map(|g| Block::range(g * n, 0, n)).collect();
-                map.blocks(input(0, 1), input(1, 1), runs)
+                map.blocks(input(0, 1), input(1, 1), runs).tied(output(0, 1), groups, channels / groups)
             }
             _ => map,
         }

@@ -145,14 +145,17 @@ mod tests {
             let (_, node) = graph.nodes().next().unwrap();
             assert_eq!(node.op.family_name(), *name);
             let (inputs, outputs) = (graph.facts(&node.inputs).unwrap(), graph.facts(&node.outputs).unwrap());
-            for link in node.op.family().axes(&inputs, &outputs).links {
-                for end in [link.a, link.b] {
-                    let fact = match end.port {
-                        crate::Port::Input(i) => inputs[i],
-                        crate::Port::Output(i) => outputs[i],
-                    };
-                    assert!(end.axis < fact.rank(), "{name}: {end:?} is beyond {fact}");
-                }
+            let map = node.op.family().axes(&inputs, &outputs);
+            let linked = map.links.iter().flat_map(|l| [l.a, l.b]);
+            let parts = map.regroups.iter().flat_map(|r| r.parts.iter().filter_map(|p| p.axis));
+            let wholes = map.regroups.iter().map(|r| r.whole);
+            let others = map.sizes.iter().chain(&map.statistics).copied();
+            for end in linked.chain(parts).chain(wholes).chain(others) {
+                let fact = match end.port {
+                    crate::Port::Input(i) => inputs[i],
+                    crate::Port::Output(i) => outputs[i],
+                };
+                assert!(end.axis < fact.rank(), "{name}: {end:?} is beyond {fact}");
             }
         }
     }

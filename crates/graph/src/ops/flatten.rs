@@ -1,7 +1,7 @@
 //! Flattening.
 
 use super::{OpFamily, check_inputs};
-use crate::axes::{Block, input, output};
+use crate::axes::{Part, input, output};
 use crate::{AxisMap, Dim, Error, Fact, Result};
 
 /// Joins all axes from `axis` on into one, as `torch.flatten(x, axis)`.
@@ -44,19 +44,16 @@ impl OpFamily for Flatten {
         }
         let Some(joined) = inputs.first().and_then(|x| x.shape.get(self.axis..)) else { return map };
         let sizes: Option<Vec<usize>> = joined.iter().map(Dim::known).collect();
-        let first = joined.iter().position(|d| *d != Dim::Known(1)).unwrap_or(0);
-        let sizes = sizes.as_deref().and_then(|s| s.get(first..));
-        if let Some((&count, inner)) = sizes.and_then(<[usize]>::split_first) {
-            let run = Block { a_start: 0, b_start: 0, count, a_step: 1, b_step: inner.iter().product() };
-            map = map.blocks(input(0, self.axis + first), output(0, self.axis), vec![run]);
-        }
-        map
+        let Some(sizes) = sizes else { return map };
+        let part = |(i, &size): (usize, &usize)| Part { axis: Some(input(0, self.axis + i)), size };
+        map.regroup(output(0, self.axis), sizes.iter().enumerate().map(part).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Block;
 
     #[test]
     fn channels_become_runs() {
@@ -65,17 +62,18 @@ mod tests {
         let out = op.infer(&[&x]).unwrap();
         assert_eq!(out[0].to_string(), "f32[N, 48]");
         let map = op.axes(&[&x], &[&out[0]]);
-        let run = Block { a_start: 0, b_start: 0, count: 8, a_step: 1, b_step: 6 };
-        assert_eq!(map.links[1].map, crate::Correspondence::Blocks(vec![run]));
+        let run = Block { a_start: 0, b_start: 0, count: 8, a_step: 6, b_step: 1 };
+        assert_eq!(map.regroups[0].whole, output(0, 1));
+        assert_eq!(map.regroups[0].blocks(0), [run]);
     }
 
     #[test]
-    fn axes_of_one_element_vanish() {
+    fn axes_of_one_element_do_not_matter() {
         let x = Fact::f32([Dim::symbol("N"), 1.into(), 8.into()]);
         let op = Flatten { axis: 1 };
         let map = op.axes(&[&x], &[&op.infer(&[&x]).unwrap()[0]]);
         let run = Block { a_start: 0, b_start: 0, count: 8, a_step: 1, b_step: 1 };
-        assert_eq!(map.links[1].a, input(0, 2));
-        assert_eq!(map.links[1].map, crate::Correspondence::Blocks(vec![run]));
+        assert_eq!(map.regroups[0].parts[1].axis, Some(input(0, 2)));
+        assert_eq!(map.regroups[0].blocks(1), [run]);
     }
 }

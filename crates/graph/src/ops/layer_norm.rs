@@ -39,7 +39,8 @@ impl OpFamily for LayerNorm {
     fn axes(&self, inputs: &[&Fact], outputs: &[&Fact]) -> AxisMap {
         let rank = outputs.first().map_or(0, |f| f.rank());
         let last = output(0, rank.saturating_sub(1));
-        (1..inputs.len()).fold(AxisMap::elementwise(rank), |m, i| m.same(input(i, 0), last))
+        let map = AxisMap::elementwise(rank).statistic(last);
+        (1..inputs.len()).fold(map, |m, i| m.same(input(i, 0), last))
     }
 }
 

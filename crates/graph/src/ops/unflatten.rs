@@ -1,7 +1,7 @@
 //! Splitting an axis.
 
 use super::{OpFamily, check_axis, check_inputs};
-use crate::axes::{Block, input, output};
+use crate::axes::{Part, input, output};
 use crate::{AxisMap, Dim, Error, Fact, Result};
 
 /// Makes several axes of one, as `torch.unflatten(x, axis, sizes)`: the opposite of [`super::Flatten`].
@@ -49,18 +49,15 @@ impl OpFamily for Unflatten {
             let moved = if axis < self.axis { axis } else { axis + more };
             map = map.same(input(0, axis), output(0, moved));
         }
-        let first = self.sizes.iter().position(|&d| d != 1).unwrap_or(0);
-        let Some((&count, inner)) = self.sizes.get(first..).and_then(<[usize]>::split_first) else {
-            return map;
-        };
-        let run = Block { a_start: 0, b_start: 0, count, a_step: inner.iter().product(), b_step: 1 };
-        map.blocks(input(0, self.axis), output(0, self.axis + first), vec![run])
+        let part = |(i, &size): (usize, &usize)| Part { axis: Some(output(0, self.axis + i)), size };
+        map.regroup(input(0, self.axis), self.sizes.iter().enumerate().map(part).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Block;
 
     #[test]
     fn heads_are_runs_of_features() {
@@ -70,13 +67,13 @@ mod tests {
         assert_eq!(out[0].to_string(), "f32[N, 5, 3, 8]");
         let map = op.axes(&[&x], &[&out[0]]);
         let run = Block { a_start: 0, b_start: 0, count: 3, a_step: 8, b_step: 1 };
-        assert_eq!(map.links[2].map, crate::Correspondence::Blocks(vec![run]));
-        assert_eq!((map.links[2].a, map.links[2].b), (input(0, 2), output(0, 2)));
+        assert_eq!(map.regroups[0].blocks(0), [run]);
+        assert_eq!(map.regroups[0].whole, input(0, 2));
         let op = Unflatten { axis: 1, sizes: vec![1, 5] };
         let out = op.infer(&[&x]).unwrap();
         let map = op.axes(&[&x], &[&out[0]]);
         assert!(map.links.iter().any(|l| (l.a, l.b) == (input(0, 2), output(0, 3))));
-        assert!(map.links.iter().any(|l| (l.a, l.b) == (input(0, 1), output(0, 2))));
+        assert_eq!(map.regroups[0].parts[1], Part { axis: Some(output(0, 2)), size: 5 });
     }
 
     #[test]
