@@ -344,6 +344,21 @@ impl Graph {
         Ok(id)
     }
 
+    /// Gives a constant other elements, in another shape; call [`Graph::infer`] when all are changed.
+    ///
+    /// # Errors
+    /// It is no constant.
+    pub fn set_const(&mut self, id: ValueId, array: Array) -> Result<()> {
+        match self.values.get_mut(id.index()).and_then(Option::as_mut) {
+            Some(v) if v.source == Source::Const => {
+                v.fact = Fact::new(array.dtype(), array.shape().iter().copied());
+                v.content = Some(Content::Array(array));
+                Ok(())
+            }
+            _ => Err(Error::Graph(format!("value #{} is no constant", id.0))),
+        }
+    }
+
     /// Adds a node, whose outputs take its name (`name`, `name:1`, ..).
     ///
     /// # Errors

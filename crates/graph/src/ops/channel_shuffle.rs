@@ -37,7 +37,7 @@ impl OpFamily for ChannelShuffle {
     }
 
     /// Channels correspond one by one: neighbours of a group are `groups` channels apart in the output, so no two of
-    /// them make a run.
+    /// them make a run. All groups keep the same positions, for else those that stay are not interleaved.
     fn axes(&self, inputs: &[&Fact], outputs: &[&Fact]) -> AxisMap {
         let rank = outputs.first().map_or(0, |f| f.rank());
         let mut map = AxisMap::default();
@@ -49,7 +49,11 @@ impl OpFamily for ChannelShuffle {
         };
         let each = channels / self.groups.max(1);
         let moved = |c: usize| Block::range(c, c % each * self.groups + c / each, 1);
-        map.blocks(input(0, 1), output(0, 1), (0..channels).map(moved).collect())
+        map.blocks(input(0, 1), output(0, 1), (0..channels).map(moved).collect()).tied(
+            input(0, 1),
+            self.groups,
+            each,
+        )
     }
 }
 
@@ -64,7 +68,7 @@ mod tests {
         let out = op.infer(&[&x]).unwrap();
         assert_eq!(out[0], x);
         let map = op.axes(&[&x], &[&out[0]]);
-        assert_eq!(map.links.len(), 4);
+        assert_eq!(map.links.len(), 5);
         let crate::Correspondence::Blocks(blocks) = &map.links[3].map else { panic!("{map:?}") };
         assert!(blocks.iter().map(|b| b.b_start).eq([0, 2, 4, 1, 3, 5]));
         assert!(blocks.iter().enumerate().all(|(i, b)| *b == Block::range(i, b.b_start, 1)));

@@ -1,0 +1,52 @@
+//! What can go wrong.
+
+/// What went wrong, where, and what to do about it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// The graph could not be edited or walked.
+    #[error(transparent)]
+    Graph(#[from] occam_graph::Error),
+    /// A model too large to follow channel by channel.
+    #[error("the model's axes have {0} elements in all, more than can be followed")]
+    TooLarge(usize),
+    /// No unit has this name.
+    #[error("there is no channel unit `{name}`{}", hint.as_ref().map(|h| format!(", did you mean `{h}`?")).unwrap_or_default())]
+    UnknownUnit {
+        /// The name.
+        name: String,
+        /// The most similar name.
+        hint: Option<String>,
+    },
+    /// A unit cannot have so many channels.
+    #[error("unit `{name}` has {channels} channels, it cannot keep {asked}")]
+    Width {
+        /// The unit.
+        name: String,
+        /// How many it has.
+        channels: usize,
+        /// How many were asked for.
+        asked: String,
+    },
+    /// A unit of which every channel must stay.
+    #[error("unit `{name}` cannot be pruned: {why}")]
+    Fixed {
+        /// The unit.
+        name: String,
+        /// Which node keeps it, and why.
+        why: String,
+    },
+    /// A node whose attributes or operands could not follow the smaller sizes.
+    #[error("node `{node}` cannot follow the smaller channels: {message}")]
+    Shrink {
+        /// The node.
+        node: String,
+        /// What does not fit.
+        message: String,
+    },
+    /// Weights that do not belong to the graph.
+    #[error("parameter `{0}` is not among the weights, or has another shape there")]
+    Weights(String),
+}
+
+/// Either a value or what went wrong.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

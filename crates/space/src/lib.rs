@@ -1,0 +1,14 @@
+//! Where a model may change: channel units, found by following the axes of its graph, and the smaller models that follow from
+//! choices of them.
+
+mod error;
+mod selection;
+mod shrink;
+pub mod trace;
+mod unit;
+
+pub use error::{Error, Result};
+pub use selection::Selection;
+pub use shrink::{shrink, zeroed};
+pub use trace::{Divide, Reason, Trace, TraceOptions, trace};
+pub use unit::{Channel, Member, Unit};
