@@ -2,12 +2,14 @@
 //! choices of them.
 
 mod error;
+mod resources;
 mod selection;
 mod shrink;
 pub mod trace;
 mod unit;
 
 pub use error::{Error, Result};
+pub use resources::{Estimator, Resources};
 pub use selection::Selection;
 pub use shrink::{shrink, zeroed};
 pub use trace::{Divide, Reason, Trace, TraceOptions, trace};
