@@ -2,6 +2,7 @@
 
 mod error;
 pub mod importance;
+pub mod picture;
 mod solve;
 
 pub use error::{Error, Result};

@@ -203,6 +203,22 @@ impl<'a> Solver<'a> {
         Ok(Outcome { selection: self.select(&widths)?, before, after })
     }
 
+    /// The selection that keeps so many channels of each unit, the most important ones.
+    ///
+    /// # Errors
+    /// A unit that must stay would lose channels, or keep none.
+    pub fn at(&self, widths: &[usize]) -> Result<Outcome> {
+        let full: Vec<usize> = self.trace.units.iter().map(|u| u.channels).collect();
+        for ((unit, &full), &width) in self.trace.units.iter().zip(&full).zip(widths) {
+            if width != full && !self.units.iter().any(|u| self.trace.units.get(u.index) == Some(unit)) {
+                let why = unit.kept_by.as_ref().map_or_else(|| "it has no scores".into(), ToString::to_string);
+                return Err(occam_space::Error::Fixed { name: unit.name.clone(), why }.into());
+            }
+        }
+        let selection = self.select(widths)?;
+        Ok(Outcome { selection, before: self.estimator.at(&full)?, after: self.estimator.at(widths)? })
+    }
+
     /// All channels that compete, the least important first: unit by position in [`Solver::units`].
     fn queue(&self) -> Vec<usize> {
         let mut all: Vec<(f64, usize)> = Vec::new();
@@ -265,7 +281,7 @@ impl<'a> Solver<'a> {
         for unit in &self.units {
             let width = widths.get(unit.index).copied().unwrap_or(unit.channels);
             let mut keep = vec![true; unit.channels];
-            for &c in unit.order.iter().take(unit.channels - width) {
+            for &c in unit.order.iter().take(unit.channels.saturating_sub(width)) {
                 if let Some(k) = keep.get_mut(c) {
                     *k = false;
                 }

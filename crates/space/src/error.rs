@@ -43,6 +43,9 @@ pub enum Error {
         /// What does not fit.
         message: String,
     },
+    /// A subnet file that says nothing of units.
+    #[error("the subnet file cannot be read: {0}")]
+    Subnet(String),
     /// Weights that do not belong to the graph.
     #[error("parameter `{0}` is not among the weights, or has another shape there")]
     Weights(String),

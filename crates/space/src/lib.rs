@@ -5,6 +5,7 @@ mod error;
 mod resources;
 mod selection;
 mod shrink;
+pub mod subnet;
 pub mod trace;
 mod unit;
 

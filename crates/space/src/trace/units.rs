@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use indexmap::IndexMap;
-use occam_graph::Source;
+use occam_graph::{Source, ValueId};
 
 use super::{FREE, Reason, Trace, Tracer, channel_axis};
 use crate::Result;
@@ -87,8 +87,20 @@ impl Tracer<'_> {
     /// The channel axes of all layers, in order of execution.
     fn sites(&self) -> Result<Vec<Site>> {
         let mut sites = Vec::new();
+        let mut modules: HashMap<ValueId, &str> = HashMap::new();
+        for (path, calls) in self.graph.modules() {
+            for &v in calls.iter().flat_map(|c| &c.outputs) {
+                let deepest = modules.entry(v).or_insert(path);
+                if path.len() > deepest.len() {
+                    *deepest = path;
+                }
+            }
+        }
         for id in self.graph.order()? {
             let node = self.graph.node(id)?;
+            // Files name nodes by module and operator, users know the module.
+            let module = node.outputs.first().and_then(|v| modules.get(v)).filter(|m| !m.is_empty());
+            let name = module.map_or(node.name.as_str(), |m| m);
             let ends = [(node.outputs.first(), true), (node.inputs.first(), false)];
             for (value, output) in ends {
                 let Some(&value) = value else { continue };
@@ -96,7 +108,7 @@ impl Tracer<'_> {
                 if let Some(slot) =
                     channel_axis(self.graph, node, rank).and_then(|a| self.slots.index(value, a))
                 {
-                    sites.push(Site { slot, node: node.name.clone(), output });
+                    sites.push(Site { slot, node: name.to_owned(), output });
                 }
             }
         }
