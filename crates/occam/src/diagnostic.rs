@@ -94,6 +94,18 @@ impl From<occam_data::Error> for Failure {
     }
 }
 
+impl From<occam_space::Error> for Failure {
+    fn from(error: occam_space::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<occam_prune::Error> for Failure {
+    fn from(error: occam_prune::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
 impl From<occam_graph::Error> for Failure {
     fn from(error: occam_graph::Error) -> Self {
         Self::new(error.to_string())

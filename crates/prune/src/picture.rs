@@ -17,7 +17,6 @@ pub fn widths(trace: &Trace, selection: &Selection, title: &str) -> String {
         .filter(|(_, u)| u.kept_by.is_none())
         .map(|(i, u)| (u.name.as_str(), u.channels, selection.width(i)))
         .collect();
-    let widest = rows.iter().map(|r| r.1).max().unwrap_or(1).max(1) as f64;
     let label = rows.iter().map(|r| r.0.chars().count()).max().unwrap_or(0) as f64 * LETTER + 12.0;
     let (width, height) = (label + BAR + 110.0, 52.0 + ROW * rows.len() as f64 + 12.0);
     let mut out = String::new();
@@ -29,7 +28,7 @@ pub fn widths(trace: &Trace, selection: &Selection, title: &str) -> String {
     );
     for (i, (name, full, kept)) in rows.iter().enumerate() {
         let y = 52.0 + ROW * i as f64;
-        let long = |n: usize| (n as f64 / widest).sqrt() * BAR;
+        let part = *kept as f64 / (*full).max(1) as f64;
         let _ = write!(
             out,
             r##"<text x="{:.1}" y="{:.1}" text-anchor="end" fill="#333">{}</text><rect x="{label:.1}" y="{:.1}" width="{:.1}" height="12" fill="#d9dee6"/><rect x="{label:.1}" y="{:.1}" width="{:.1}" height="12" fill="#2f6db3"/><text x="{:.1}" y="{:.1}" fill="#333">{full} → {kept}</text>"##,
@@ -37,10 +36,10 @@ pub fn widths(trace: &Trace, selection: &Selection, title: &str) -> String {
             y + 11.0,
             escape(name),
             y + 1.0,
-            long(*full),
+            BAR,
             y + 1.0,
-            long(*kept),
-            label + long(*full) + 6.0,
+            part * BAR,
+            label + BAR + 6.0,
             y + 11.0,
         );
     }

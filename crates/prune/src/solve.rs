@@ -211,7 +211,8 @@ impl<'a> Solver<'a> {
         let full: Vec<usize> = self.trace.units.iter().map(|u| u.channels).collect();
         for ((unit, &full), &width) in self.trace.units.iter().zip(&full).zip(widths) {
             if width != full && !self.units.iter().any(|u| self.trace.units.get(u.index) == Some(unit)) {
-                let why = unit.kept_by.as_ref().map_or_else(|| "it has no scores".into(), ToString::to_string);
+                let why =
+                    unit.kept_by.as_ref().map_or_else(|| "it has no scores".into(), ToString::to_string);
                 return Err(occam_space::Error::Fixed { name: unit.name.clone(), why }.into());
             }
         }

@@ -125,7 +125,11 @@ pub fn config(trace: &Trace, widths: &[usize], template: Template) -> Value {
         own.insert("choice".into(), json!(width));
         units.insert(unit.name.clone(), own.into());
     }
-    let parse = if template.with_channels { json!({ "type": "Config" }) } else { json!({ "type": "ChannelAnalyzer" }) };
+    let parse = if template.with_channels {
+        json!({ "type": "Config" })
+    } else {
+        json!({ "type": "ChannelAnalyzer" })
+    };
     json!({
         "type": "ChannelMutator",
         "channel_unit_cfg": {

@@ -8,7 +8,9 @@ mod convert;
 mod dry_run;
 mod export;
 mod inspect;
+mod prune;
 mod run;
+mod sizes;
 mod test;
 mod train;
 
@@ -25,6 +27,7 @@ pub type Outcome = Result<(), Failure>;
 #[command(after_help = "Examples:\n  \
     occam compress configs/quickstart.py\n  \
     occam train configs/fashion_mnist/resnet20.py --work-dir work_dirs/resnet20\n  \
+    occam prune model.onnx --macs 0.5 -o small.onnx\n  \
     occam inspect configs/fashion_mnist/resnet20.py\n\n\
     Every command has its own examples: occam train --help")]
 pub struct Cli {
@@ -46,6 +49,7 @@ enum Command {
     Test(test::Args),
     Export(export::Args),
     Inspect(inspect::Args),
+    Prune(prune::Args),
     Run(run::Args),
     Convert(convert::Args),
     Bench(bench::Args),
@@ -71,6 +75,7 @@ impl Cli {
             Command::Test(args) => args.run(self.json),
             Command::Export(args) => args.run(self.json),
             Command::Inspect(args) => args.run(self.json),
+            Command::Prune(args) => args.run(self.json),
             Command::Run(args) => args.run(self.json),
             Command::Convert(args) => args.run(self.json),
             Command::Bench(args) => args.run(self.json),

@@ -2,6 +2,7 @@
 
 mod onnx;
 mod report;
+mod units;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,8 @@ use report::Report;
     occam inspect configs/fashion_mnist/resnet20.py\n  \
     occam inspect model.onnx --dim batch=8\n  \
     occam inspect model.onnx --svg model.svg\n  \
+    occam inspect model.onnx --units\n  \
+    occam inspect model.onnx --why layer1.0.conv1\n  \
     occam inspect model.py --shape 3,224,224 --json\n  \
     occam inspect configs/fashion_mnist/resnet20.py --graph\n\n\
     MACs are multiply-accumulates of convolutions and matrix products for one image; params are trainable.")]
@@ -36,6 +39,12 @@ pub struct Args {
     /// Print the graph as text instead
     #[arg(long)]
     graph: bool,
+    /// Show the channel units instead: which channels can only be removed together, and why some cannot
+    #[arg(long)]
+    units: bool,
+    /// Show one unit, by its name or that of a layer: every place its channels are on, and what keeps them
+    #[arg(long, value_name = "NAME")]
+    why: Option<String>,
     /// Draw the graph into this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -72,6 +81,9 @@ impl Args {
         let TaskModel { graph, .. } = env.task_model(inner.unwrap_or(value))?;
         let size = image_size(self.shape, &config, &registry, &graph);
         let graph = fix_image_size(&graph, size)?;
+        if self.units || self.why.is_some() {
+            return units::tell(&self, &graph, json);
+        }
         let [c, h, w] = size;
         let report = Report {
             graph: &graph,

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use occam_graph::recognize::recognize;
-use occam_graph::{Bindings, Dim, DimExpr};
 use occam_io::onnx::{ImportOptions, import};
 use serde_json::json;
 
 use super::Args;
 use super::report::Report;
-use crate::cli::Outcome;
+use crate::cli::{Outcome, sizes};
 use crate::diagnostic::Failure;
 
 /// Reads a file, recognizes its layers and tells what it found.
@@ -21,17 +20,9 @@ pub fn inspect(args: &Args, json: bool) -> Outcome {
     let mut imported = import(&args.config.config, &ImportOptions::default())?;
     let found = recognize(&mut imported.graph, &mut imported.weights)?;
     let graph = &imported.graph;
-    let mut bindings = Bindings::new();
-    for &v in graph.inputs() {
-        graph.value(v)?.fact.shape.iter().for_each(|d| symbols(d, &mut bindings));
-    }
-    for (name, size) in &args.dim {
-        if bindings.insert(name.clone(), *size).is_none() {
-            let known: Vec<&str> = bindings.keys().filter(|k| *k != name).map(String::as_str).collect();
-            let known = if known.is_empty() { "it has none".to_owned() } else { known.join(", ") };
-            return Err(Failure::new(format!("--dim: no input has a size called `{name}`"))
-                .with_help(format!("sizes that the file leaves open: {known}")));
-        }
+    let bindings = sizes::open(graph, &args.dim)?;
+    if args.units || args.why.is_some() {
+        return super::units::tell(args, graph, json);
     }
     let mut notes = Vec::new();
     for &v in graph.inputs() {
@@ -75,21 +66,4 @@ pub fn inspect(args: &Args, json: bool) -> Outcome {
     ];
     let of = if sizes.is_empty() { "for one run".to_owned() } else { format!("for {sizes}") };
     Report { graph, bindings, of, notes, extra }.tell(args, json)
-}
-
-/// Adds the symbols of a size, each as 1.
-fn symbols(dim: &Dim, bindings: &mut Bindings) {
-    match dim {
-        Dim::Known(_) => {}
-        Dim::Symbol(s) => {
-            bindings.entry(s.to_string()).or_insert(1);
-        }
-        Dim::Expr(e) => match &**e {
-            DimExpr::Add(a, b) | DimExpr::Mul(a, b) => {
-                symbols(a, bindings);
-                symbols(b, bindings);
-            }
-            DimExpr::Offset(a, _) | DimExpr::FloorDiv(a, _) | DimExpr::CeilDiv(a, _) => symbols(a, bindings),
-        },
-    }
 }

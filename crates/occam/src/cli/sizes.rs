@@ -1,0 +1,42 @@
+//! Sizes that a file leaves open.
+
+use occam_graph::{Bindings, Dim, DimExpr, Graph};
+
+use crate::diagnostic::Failure;
+
+/// Every size that the inputs of `graph` leave open: what `given` says, else 1.
+///
+/// # Errors
+/// `given` names a size that no input has.
+pub fn open(graph: &Graph, given: &[(String, usize)]) -> Result<Bindings, Failure> {
+    let mut bindings = Bindings::new();
+    for &v in graph.inputs() {
+        graph.value(v)?.fact.shape.iter().for_each(|d| symbols(d, &mut bindings));
+    }
+    for (name, size) in given {
+        if bindings.insert(name.clone(), *size).is_none() {
+            let known: Vec<&str> = bindings.keys().filter(|k| *k != name).map(String::as_str).collect();
+            let known = if known.is_empty() { "it has none".to_owned() } else { known.join(", ") };
+            return Err(Failure::new(format!("--dim: no input has a size called `{name}`"))
+                .with_help(format!("sizes that the file leaves open: {known}")));
+        }
+    }
+    Ok(bindings)
+}
+
+/// Adds the symbols of a size, each as 1.
+fn symbols(dim: &Dim, bindings: &mut Bindings) {
+    match dim {
+        Dim::Known(_) => {}
+        Dim::Symbol(s) => {
+            bindings.entry(s.to_string()).or_insert(1);
+        }
+        Dim::Expr(e) => match &**e {
+            DimExpr::Add(a, b) | DimExpr::Mul(a, b) => {
+                symbols(a, bindings);
+                symbols(b, bindings);
+            }
+            DimExpr::Offset(a, _) | DimExpr::FloorDiv(a, _) | DimExpr::CeilDiv(a, _) => symbols(a, bindings),
+        },
+    }
+}
