@@ -79,9 +79,12 @@ impl Tracer<'_> {
         let counts: Vec<u32> = found.values().copied().collect();
         let mut units: Vec<Unit> = counts.iter().map(|&n| empty(n as usize)).collect();
         self.fill(&mut units, &of_unit, &place, statistics);
-        self.name(&mut units, &sites, &of_unit);
-        units.retain(|u| !u.name.is_empty());
-        Ok(Trace { units })
+        let first = self.name(&mut units, &sites, &of_unit);
+        // In the order in which layers first compute or read them.
+        let mut units: Vec<(usize, Unit)> = first.into_iter().zip(units).collect();
+        units.retain(|(_, u)| !u.name.is_empty());
+        units.sort_by_key(|(first, _)| *first);
+        Ok(Trace { units: units.into_iter().map(|(_, u)| u).collect() })
     }
 
     /// The channel axes of all layers, in order of execution.
@@ -153,9 +156,11 @@ impl Tracer<'_> {
         }
     }
 
-    /// Names units by the layers that compute and read them, and says why they must stay.
-    fn name(&mut self, units: &mut [Unit], sites: &[Site], of_unit: &[u32]) {
-        for site in sites {
+    /// Names units by the layers that compute and read them, and says why they must stay; by unit, which of `sites` is the
+    /// first.
+    fn name(&mut self, units: &mut [Unit], sites: &[Site], of_unit: &[u32]) -> Vec<usize> {
+        let mut first = vec![usize::MAX; units.len()];
+        for (number, site) in sites.iter().enumerate() {
             let Some(&s) = self.slots.get(site.slot) else { continue };
             let mut run: Option<(u32, usize)> = None;
             for index in 0..=s.len {
@@ -172,6 +177,9 @@ impl Tracer<'_> {
                         end: index as usize,
                         is_output_channel: site.output,
                     };
+                    if let Some(f) = first.get_mut(of as usize) {
+                        *f = (*f).min(number);
+                    }
                     if let Some(u) = units.get_mut(of as usize) {
                         let list = if site.output { &mut u.output_related } else { &mut u.input_related };
                         list.push(channel);
@@ -192,6 +200,7 @@ impl Tracer<'_> {
             unit.name = if *again == 1 { name } else { format!("{name}_{again}") };
             unit.kept_by = self.why(unit);
         }
+        first
     }
 
     fn why(&mut self, unit: &Unit) -> Option<Reason> {
