@@ -167,13 +167,14 @@ fn compare(found: &Array, wanted: &Array) -> Result<(), String> {
     let numbers = |a: &Array| -> Vec<f64> {
         match a.data() {
             Data::F64(v) => v.clone(),
+            Data::Narrow(of, v) => v.iter().map(|&code| of.decode(code).into()).collect(),
             _ => match a.to_f32() {
                 Ok(f) => f.as_f32().unwrap().iter().map(|&x| f64::from(x)).collect(),
                 Err(_) => Vec::new(),
             },
         }
     };
-    if !found.dtype().is_float() {
+    if !found.dtype().is_float() && found.dtype().narrow().is_none() {
         return if found == wanted { Ok(()) } else { Err(format!("{}, not {}", show(found), show(wanted))) };
     }
     let (relative, absolute) = match found.dtype() {
