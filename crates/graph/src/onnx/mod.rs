@@ -9,6 +9,7 @@
 
 mod activation;
 mod arg;
+mod attention;
 pub mod attribute;
 mod binary;
 mod broadcast;
@@ -157,6 +158,7 @@ impl Def {
 const TABLES: &[&[Def]] = &[
     activation::TABLE,
     arg::TABLE,
+    attention::TABLE,
     binary::TABLE,
     cast::TABLE,
     control::TABLE,

@@ -2,6 +2,7 @@
 
 mod activation;
 mod arg;
+mod attention;
 mod binary;
 mod cast;
 mod control;
@@ -71,6 +72,7 @@ impl Eval {
 const TABLES: &[&[Eval]] = &[
     activation::TABLE,
     arg::TABLE,
+    attention::TABLE,
     binary::TABLE,
     cast::TABLE,
     control::TABLE,
