@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use half::{bf16, f16};
 
-use crate::{DType, Error, Result};
+use crate::{DType, Error, Narrow, Result};
 
 /// The elements of an [`Array`], one variant an element type.
 #[derive(Clone, PartialEq)]
@@ -24,6 +24,8 @@ pub enum Data {
     I64(Vec<i64>),
     U64(Vec<u64>),
     Bool(Vec<bool>),
+    /// One code a byte, see [`Narrow`].
+    Narrow(Narrow, Vec<u8>),
 }
 
 /// Runs `$body` with `$v` bound to the vector of whichever variant `$data` is.
@@ -43,6 +45,7 @@ macro_rules! each {
             Data::I64($v) => $body,
             Data::U64($v) => $body,
             Data::Bool($v) => $body,
+            Data::Narrow(_, $v) => $body,
         }
     };
 }
@@ -74,6 +77,7 @@ impl Data {
             Data::I64(_) => DType::I64,
             Data::U64(_) => DType::U64,
             Data::Bool(_) => DType::Bool,
+            Data::Narrow(of, _) => DType::Narrow(*of),
         }
     }
 }
@@ -116,7 +120,7 @@ impl Array {
     /// An array of `shape` over `data` in row-major order.
     ///
     /// # Errors
-    /// The number of elements is not the product of `shape`.
+    /// The number of elements is not the product of `shape`, or an element has bits that its type does not.
     pub fn new(shape: impl Into<Vec<usize>>, data: Data) -> Result<Self> {
         let shape = shape.into();
         let wanted = count(&shape)?;
@@ -125,6 +129,11 @@ impl Array {
                 "shape {shape:?} needs {wanted} elements, {} given",
                 data.len()
             )));
+        }
+        if let Data::Narrow(of, codes) = &data
+            && let Some(code) = codes.iter().find(|&&c| c > of.last_code())
+        {
+            return Err(Error::Array(format!("{code:#x} is no element of type {of}")));
         }
         Ok(Self::owned(shape, data))
     }
@@ -267,7 +276,7 @@ impl Array {
         Ok(Self { shape, elements: self.elements.clone() })
     }
 
-    /// The elements in memory order as little-endian bytes (bool: one byte each).
+    /// The elements in memory order as little-endian bytes (bool and the types of 4 bits: one byte each).
     pub fn to_le_bytes(&self) -> Vec<u8> {
         fn bytes<T: Copy, const N: usize>(v: &[T], f: impl Fn(T) -> [u8; N]) -> Vec<u8> {
             v.iter().flat_map(|&x| f(x)).collect()
@@ -286,6 +295,7 @@ impl Array {
             Data::I64(v) => bytes(v, i64::to_le_bytes),
             Data::U64(v) => bytes(v, u64::to_le_bytes),
             Data::Bool(v) => v.iter().map(|&b| u8::from(b)).collect(),
+            Data::Narrow(_, v) => v.clone(),
         }
     }
 
@@ -323,6 +333,7 @@ fn read(dtype: DType, bytes: &[u8]) -> Data {
         DType::I64 => Data::I64(each(bytes, i64::from_le_bytes)),
         DType::U64 => Data::U64(each(bytes, u64::from_le_bytes)),
         DType::Bool => Data::Bool(bytes.iter().map(|&b| b != 0).collect()),
+        DType::Narrow(of) => Data::Narrow(of, bytes.iter().map(|&b| b & of.last_code()).collect()),
     }
 }
 
@@ -358,6 +369,15 @@ mod tests {
         assert!(mapped.clone().into_data() == Data::F32(vec![1.5, -2.0]));
         assert!(mapped.into_data() == Data::F32(vec![1.5, -2.0]));
         assert!(Array::mapped(DType::I64, [2], vec![0; 8]).is_err());
+    }
+
+    #[test]
+    fn codes_have_the_bits_of_their_type() {
+        let codes = |of, v: &[u8]| Array::new([v.len()], Data::Narrow(of, v.to_vec()));
+        assert_eq!(codes(Narrow::U4, &[0, 15]).unwrap().dtype().to_string(), "u4");
+        assert!(codes(Narrow::I4, &[16]).is_err());
+        let x = codes(Narrow::F8E5M2, &[0x7c, 0xff]).unwrap();
+        assert_eq!(Array::from_le_bytes(x.dtype(), [2], &x.to_le_bytes()).unwrap(), x);
     }
 
     #[test]

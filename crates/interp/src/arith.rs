@@ -123,7 +123,7 @@ macro_rules! integers {
 
 integers! { i8, u8, i16, u16, i32, u32, i64, u64 }
 
-/// Runs `$body` with `$v` bound to the elements' slice where they are numbers, `$other` where they are truth values.
+/// Runs `$body` with `$v` bound to the elements' slice where they are numbers, `$other` where they are none to compute with.
 macro_rules! each_number {
     ($array:expr, $v:ident => $body:expr, else => $other:expr) => {
         match $array.data() {
@@ -139,7 +139,7 @@ macro_rules! each_number {
             occam_graph::Data::U32($v) => $body,
             occam_graph::Data::I64($v) => $body,
             occam_graph::Data::U64($v) => $body,
-            occam_graph::Data::Bool(_) => $other,
+            occam_graph::Data::Bool(_) | occam_graph::Data::Narrow(..) => $other,
         }
     };
 }

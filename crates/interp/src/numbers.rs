@@ -1,7 +1,7 @@
 //! Numbers of all element types.
 
 use half::{bf16, f16};
-use occam_graph::{Array, DType, Data};
+use occam_graph::{Array, DType, Data, Narrow};
 
 use crate::Result;
 use crate::error::refuse;
@@ -77,7 +77,8 @@ elements! {
     bool, Bool, Bool, |x| f64::from(u8::from(x)), |y| y != 0.0, |z| z.into(), |w| w != 0;
 }
 
-/// Runs `$body` with `$v` bound to the elements' slice, whatever numbers they are; truth values too.
+/// Runs `$body` with `$v` bound to the elements' slice, whatever numbers they are; truth values too, and the codes of
+/// narrow types.
 macro_rules! each_type {
     ($array:expr, $v:ident => $body:expr) => {
         match $array.data() {
@@ -94,6 +95,7 @@ macro_rules! each_type {
             occam_graph::Data::I64($v) => $body,
             occam_graph::Data::U64($v) => $body,
             occam_graph::Data::Bool($v) => $body,
+            occam_graph::Data::Narrow(_, $v) => $body,
         }
     };
 }
@@ -101,6 +103,9 @@ pub(crate) use each_type;
 
 /// The elements as `f64`.
 pub(crate) fn to_f64(array: &Array) -> Vec<f64> {
+    if let Data::Narrow(of, codes) = array.data() {
+        return codes.iter().map(|&c| of.decode(c).into()).collect();
+    }
     each_type!(array, v => v.iter().map(|&x| Element::to_f64(x)).collect())
 }
 
@@ -109,8 +114,14 @@ pub(crate) fn to_f64(array: &Array) -> Vec<f64> {
 /// # Errors
 /// They are no integers.
 pub(crate) fn to_i64(array: &Array) -> Result<Vec<i64>> {
-    if array.dtype().is_float() {
-        return refuse(format!("integers wanted, found {array:?}"));
+    match array.data() {
+        Data::Narrow(of, codes) if !of.is_float() => {
+            return Ok(codes.iter().map(|&c| of.decode(c) as i64).collect());
+        }
+        data if data.dtype().is_float() || data.dtype().narrow().is_some() => {
+            return refuse(format!("integers wanted, found {array:?}"));
+        }
+        _ => {}
     }
     Ok(each_type!(array, v => v.iter().map(|&x| Element::to_i64(x)).collect()))
 }
@@ -131,7 +142,12 @@ pub(crate) fn array<T: Element>(shape: &[usize], data: Vec<T>) -> Result<Array> 
     Ok(Array::new(shape, T::wrap(data))?)
 }
 
-/// `f64` numbers as elements of `dtype`, see [`Element::from_f64`].
+/// An array of a narrow type, one code an element.
+pub(crate) fn coded(of: Narrow, shape: &[usize], codes: Vec<u8>) -> Result<Array> {
+    Ok(Array::new(shape, Data::Narrow(of, codes))?)
+}
+
+/// `f64` numbers as elements of `dtype`, see [`Element::from_f64`]; those of narrow types saturate.
 pub(crate) fn from_f64(dtype: DType, shape: &[usize], data: &[f64]) -> Result<Array> {
     fn to<T: Element>(shape: &[usize], data: &[f64]) -> Result<Array> {
         array(shape, data.iter().map(|&x| T::from_f64(x)).collect())
@@ -150,5 +166,6 @@ pub(crate) fn from_f64(dtype: DType, shape: &[usize], data: &[f64]) -> Result<Ar
         DType::I64 => to::<i64>(shape, data),
         DType::U64 => to::<u64>(shape, data),
         DType::Bool => to::<bool>(shape, data),
+        DType::Narrow(of) => coded(of, shape, data.iter().map(|&x| of.encode(x, true)).collect()),
     }
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::error::refuse;
-use crate::numbers::{Element, array, to_i64};
+use crate::numbers::{Element, array, from_f64, to_i64};
 use crate::view;
 
 /// Sizes of a product: `[m, k]` with `[k, n]`.
@@ -183,12 +183,12 @@ impl Wide {
     /// The elements of an array.
     ///
     /// # Errors
-    /// They are truth values.
+    /// They are truth values, or of a narrow type.
     pub fn of(a: &Array) -> Result<Self> {
         Ok(match a.dtype() {
             DType::F64 => Wide::F64(a.clone()),
             DType::F32 | DType::F16 | DType::BF16 => Wide::F32(a.to_f32()?),
-            DType::Bool => return refuse(format!("numbers wanted, found {a:?}")),
+            DType::Bool | DType::Narrow(_) => return refuse(format!("numbers wanted, found {a:?}")),
             _ => Wide::I64(to_i64(a)?),
         })
     }
@@ -243,5 +243,6 @@ pub(crate) fn narrow<T: Multiply>(dtype: DType, shape: &[usize], data: Vec<T>) -
         DType::I64 => to::<T, i64>(shape, &data),
         DType::U64 => to::<T, u64>(shape, &data),
         DType::Bool => to::<T, bool>(shape, &data),
+        DType::Narrow(_) => from_f64(dtype, shape, &data.iter().map(|x| x.to_f64()).collect::<Vec<_>>()),
     }
 }

@@ -6,6 +6,10 @@
 //! whose names hold one of them are run. `--list` tells every test that did not pass, with the reason. A test whose model
 //! cannot be read or run, because an operator, an option, an element type or a kind of value is not supported, counts as
 //! not supported; one that gave another error or a wrong result has failed, and the exit code is 1.
+//!
+//! Some results in the folder of version 1.18 are not those of the standard: `Attention` with heads in the last axis or with
+//! fewer heads of keys than of queries (ONNX Runtime 1.32 and the reference of ONNX 1.23 agree with what is computed here), and
+//! `QLinearMatMul` of `int8`, where sums beyond the type wrap instead of saturating.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
@@ -167,13 +171,14 @@ fn compare(found: &Array, wanted: &Array) -> Result<(), String> {
     let numbers = |a: &Array| -> Vec<f64> {
         match a.data() {
             Data::F64(v) => v.clone(),
+            Data::Narrow(of, v) => v.iter().map(|&code| of.decode(code).into()).collect(),
             _ => match a.to_f32() {
                 Ok(f) => f.as_f32().unwrap().iter().map(|&x| f64::from(x)).collect(),
                 Err(_) => Vec::new(),
             },
         }
     };
-    if !found.dtype().is_float() {
+    if !found.dtype().is_float() && found.dtype().narrow().is_none() {
         return if found == wanted { Ok(()) } else { Err(format!("{}, not {}", show(found), show(wanted))) };
     }
     let (relative, absolute) = match found.dtype() {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use occam_graph::{Array, Data};
 use prost::bytes::Bytes;
 
-/// The elements as little-endian bytes; borrowed where memory has that order already.
+/// The elements as little-endian bytes, one an element of narrow types; borrowed where memory has that order already.
 pub(crate) fn le_bytes(array: &Array) -> Cow<'_, [u8]> {
     if cfg!(target_endian = "big") {
         return array.to_le_bytes().into();
@@ -27,6 +27,7 @@ pub(crate) fn le_bytes(array: &Array) -> Cow<'_, [u8]> {
         Data::I64(v) => bytemuck::cast_slice(v),
         Data::U64(v) => bytemuck::cast_slice(v),
         Data::Bool(v) => bytemuck::cast_slice(v),
+        Data::Narrow(_, v) => v,
     };
     bytes.into()
 }
@@ -73,6 +74,7 @@ mod tests {
             Data::U64(vec![u64::MAX, 258]),
             Data::I64(vec![i64::MIN, 258]),
             Data::Bool(vec![true, false]),
+            Data::Narrow(occam_graph::Narrow::I4, vec![15, 8]),
         ];
         for data in all {
             let array = Array::new([2], data).unwrap();

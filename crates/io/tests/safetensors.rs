@@ -5,7 +5,7 @@
 
 use half::{bf16, f16};
 use indexmap::IndexMap;
-use occam_graph::{Array, Data, Weights};
+use occam_graph::{Array, Data, Narrow, Weights};
 use occam_io::safetensors::{load, save};
 use proptest::prelude::*;
 
@@ -92,6 +92,19 @@ fn nan_payloads_survive() {
     let path = folder.path().join("nan");
     save(&path, &weights, &IndexMap::new()).unwrap();
     assert_eq!(bits(&load(&path).unwrap().0), bits(&weights));
+}
+
+#[test]
+fn floats_of_eight_bits_are_written_and_types_of_four_refused() {
+    let codes = |of| Array::new([2], Data::Narrow(of, vec![1, 15])).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("narrow");
+    let weights = Weights::from_iter([("w".to_owned(), codes(Narrow::F8E4M3FN))]);
+    save(&path, &weights, &IndexMap::new()).unwrap();
+    assert_eq!(load(&path).unwrap().0, weights);
+    let weights = Weights::from_iter([("w".to_owned(), codes(Narrow::I4))]);
+    let error = save(&path, &weights, &IndexMap::new()).unwrap_err().to_string();
+    assert!(error.contains("type i4"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::Onnx;
-use crate::{Array, DType, Error, Graph, Result};
+use crate::{Array, DType, Error, Graph, Narrow, Result};
 
 /// Attributes by name, in the file's order.
 pub type Attributes = IndexMap<String, Attribute>;
@@ -50,6 +50,13 @@ pub fn dtype_of(number: i64) -> Option<DType> {
         12 => DType::U32,
         13 => DType::U64,
         16 => DType::BF16,
+        17 => DType::Narrow(Narrow::F8E4M3FN),
+        18 => DType::Narrow(Narrow::F8E4M3FNUZ),
+        19 => DType::Narrow(Narrow::F8E5M2),
+        20 => DType::Narrow(Narrow::F8E5M2FNUZ),
+        21 => DType::Narrow(Narrow::U4),
+        22 => DType::Narrow(Narrow::I4),
+        23 => DType::Narrow(Narrow::F4E2M1),
         _ => return None,
     })
 }

@@ -1,6 +1,6 @@
 //! Changing the element type.
 
-use super::{Def, Site, contents, elementwise};
+use super::{Def, NarrowUse, Site, contents, elementwise};
 use crate::{DType, Error, Fact, Inferred, Result};
 
 pub(super) const TABLE: &[Def] = &[
@@ -8,8 +8,9 @@ pub(super) const TABLE: &[Def] = &[
         let to = s.op.dtype("to")?.ok_or_else(|| Error::Op("attribute `to` is missing".into()))?;
         cast(s, to)
     })
-    .axes(elementwise),
-    Def::new("CastLike", |s| cast(s, s.fact(1)?.dtype)).axes(elementwise),
+    .axes(elementwise)
+    .narrow(NarrowUse::Known),
+    Def::new("CastLike", |s| cast(s, s.fact(1)?.dtype)).axes(elementwise).narrow(NarrowUse::Known),
 ];
 
 fn cast(site: &Site<'_>, to: DType) -> Result<Vec<Inferred>> {

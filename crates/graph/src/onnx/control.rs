@@ -1,10 +1,13 @@
 //! Operators that run graphs.
 
-use super::{Def, Site, axis_of};
+use super::{Def, NarrowUse, Site, axis_of};
 use crate::{DType, Dim, Error, Fact, Graph, Inferred, Result};
 
-pub(super) const TABLE: &[Def] =
-    &[Def::new("If", branches), Def::new("Loop", iterated), Def::new("Scan", scanned)];
+pub(super) const TABLE: &[Def] = &[
+    Def::new("If", branches).narrow(NarrowUse::Known),
+    Def::new("Loop", iterated).narrow(NarrowUse::Known),
+    Def::new("Scan", scanned).narrow(NarrowUse::Known),
+];
 
 /// The facts of a graph's outputs.
 fn outputs(graph: &Graph) -> Result<Vec<&Fact>> {

@@ -1,15 +1,15 @@
 //! Elements at positions that other values give.
 
 use super::contents::picked;
-use super::{Def, Site, axis_of};
+use super::{Def, NarrowUse, Site, axis_of};
 use crate::axes::{input, output};
 use crate::{AxisMap, DType, Dim, Error, Fact, Inferred, Result};
 
 pub(super) const TABLE: &[Def] = &[
-    Def::new("Gather", gather).axes(gather_axes),
-    Def::new("GatherElements", gather_elements),
-    Def::new("GatherND", gather_nd),
-    Def::new("Compress", compress),
+    Def::new("Gather", gather).axes(gather_axes).narrow(NarrowUse::Moved),
+    Def::new("GatherElements", gather_elements).narrow(NarrowUse::Moved),
+    Def::new("GatherND", gather_nd).narrow(NarrowUse::Moved),
+    Def::new("Compress", compress).narrow(NarrowUse::Moved),
     Def::new("NonZero", non_zero),
     Def::new("OneHot", one_hot),
 ];

@@ -1,15 +1,15 @@
 //! Parts of values, values side by side, and axes in another order.
 
 use super::contents::{self, picked, positions};
-use super::{Def, Site, axis_of};
+use super::{Def, NarrowUse, Site, axis_of};
 use crate::axes::{Block, input, output};
 use crate::{AxisMap, Dim, Error, Fact, Inferred, Known, Result, Size};
 
 pub(super) const TABLE: &[Def] = &[
-    Def::new("Transpose", transpose).axes(transpose_axes),
-    Def::new("Concat", concat).axes(concat_axes),
-    Def::new("Split", split).axes(split_axes),
-    Def::new("Slice", slice).axes(slice_axes),
+    Def::new("Transpose", transpose).axes(transpose_axes).narrow(NarrowUse::Moved),
+    Def::new("Concat", concat).axes(concat_axes).narrow(NarrowUse::Moved),
+    Def::new("Split", split).axes(split_axes).narrow(NarrowUse::Moved),
+    Def::new("Slice", slice).axes(slice_axes).narrow(NarrowUse::Moved),
 ];
 
 /// The order of axes that `Transpose` asks for: by axis of the result that of the operand.

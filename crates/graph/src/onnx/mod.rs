@@ -9,6 +9,7 @@
 
 mod activation;
 mod arg;
+mod attention;
 pub mod attribute;
 mod binary;
 mod broadcast;
@@ -21,6 +22,7 @@ mod det;
 mod detection;
 mod dropout;
 pub mod einsum;
+pub mod fused;
 mod gather;
 mod generate;
 mod grid;
@@ -31,11 +33,13 @@ mod matmul;
 mod norm;
 mod pad;
 mod pool;
+pub mod qlinear;
 pub mod quantize;
 mod rearrange;
 mod recurrent;
 mod reduce;
 mod resize;
+pub mod rotary;
 mod scatter;
 mod select;
 mod shape;
@@ -51,13 +55,16 @@ use std::fmt;
 
 use crate::axes::{input, output};
 use crate::ops::OpFamily;
-use crate::{AxisMap, Bindings, Cost, Dim, Error, Fact, Inferred, Known, Result};
+use crate::{AxisMap, Bindings, Cost, DType, Dim, Error, Fact, Inferred, Known, Result};
 pub use attribute::{Attribute, Attributes, Subgraph};
 pub use control::carried;
 pub use layout::{equal_parts, order_of, slice_range};
 pub use pad::{PadAxis, centered, pad_axes};
 pub use resize::resized;
 pub use shape::{axes_of, flatten_axis, shape_range};
+
+/// The operator set of ONNX Runtime, which its quantizer writes too.
+pub const MICROSOFT: &str = "com.microsoft";
 
 /// An operator as ONNX defines it.
 #[derive(Clone, PartialEq)]
@@ -82,12 +89,25 @@ impl fmt::Debug for Onnx {
     }
 }
 
+/// What an operator does with elements of the types in [`Narrow`](crate::Narrow).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NarrowUse {
+    /// Nothing: it computes with elements, and refuses these.
+    Refused,
+    /// It puts them in other places, whatever they mean.
+    Moved,
+    /// It knows what they mean, or hands values on as they are.
+    Known,
+}
+
 /// What is known of an operator.
 pub struct Def {
     /// Its name in the operator set.
     pub name: &'static str,
     /// Its operator set; empty for ONNX's own.
     pub domain: &'static str,
+    /// What it does with elements of types that nothing is computed in.
+    pub narrow: NarrowUse,
     /// Says what its outputs are: by ONNX output, also of those that are not wanted.
     pub infer: fn(&Site<'_>) -> Result<Vec<Inferred>>,
     /// How its axes correspond.
@@ -99,7 +119,26 @@ pub struct Def {
 impl Def {
     /// An operator of ONNX's own set whose axes do not correspond and that multiplies no matrices.
     pub const fn new(name: &'static str, infer: fn(&Site<'_>) -> Result<Vec<Inferred>>) -> Self {
-        Self { name, domain: "", infer, axes: |_, _| AxisMap::default(), macs: |_, _, _| Ok(0) }
+        Self {
+            name,
+            domain: "",
+            narrow: NarrowUse::Refused,
+            infer,
+            axes: |_, _| AxisMap::default(),
+            macs: |_, _, _| Ok(0),
+        }
+    }
+
+    /// The same of another operator set.
+    pub const fn of(mut self, domain: &'static str) -> Self {
+        self.domain = domain;
+        self
+    }
+
+    /// The same that takes elements of narrow types.
+    pub const fn narrow(mut self, narrow: NarrowUse) -> Self {
+        self.narrow = narrow;
+        self
     }
 
     /// The same with axes.
@@ -119,6 +158,7 @@ impl Def {
 const TABLES: &[&[Def]] = &[
     activation::TABLE,
     arg::TABLE,
+    attention::TABLE,
     binary::TABLE,
     cast::TABLE,
     control::TABLE,
@@ -128,6 +168,7 @@ const TABLES: &[&[Def]] = &[
     detection::TABLE,
     dropout::TABLE,
     einsum::TABLE,
+    fused::TABLE,
     gather::TABLE,
     generate::TABLE,
     grid::TABLE,
@@ -138,11 +179,13 @@ const TABLES: &[&[Def]] = &[
     norm::TABLE,
     pad::TABLE,
     pool::TABLE,
+    qlinear::TABLE,
     quantize::TABLE,
     rearrange::TABLE,
     recurrent::TABLE,
     reduce::TABLE,
     resize::TABLE,
+    rotary::TABLE,
     scatter::TABLE,
     select::TABLE,
     shape::TABLE,
@@ -313,6 +356,16 @@ impl Onnx {
         self.site("?", &known)
     }
 
+    /// The wanted outputs.
+    fn inferred(&self, site: &Site<'_>) -> Result<Vec<Inferred>> {
+        let def = self.known_def()?;
+        let narrow = site.inputs.iter().flatten().find(|k| k.fact.dtype.narrow().is_some());
+        if let (Some(operand), NarrowUse::Refused) = (narrow, def.narrow) {
+            return Err(refusal(operand.fact.dtype));
+        }
+        self.wanted((def.infer)(site)?)
+    }
+
     fn known_def(&self) -> Result<&'static Def> {
         self.def().ok_or_else(|| {
             let domain = if self.domain.is_empty() { "ai.onnx" } else { &self.domain };
@@ -343,12 +396,12 @@ impl OpFamily for Onnx {
     }
 
     fn infer(&self, inputs: &[&Fact]) -> Result<Vec<Fact>> {
-        let inferred = (self.known_def()?.infer)(&self.facts_only(inputs)?)?;
-        Ok(self.wanted(inferred)?.into_iter().map(|i| i.fact).collect())
+        let inferred = self.inferred(&self.facts_only(inputs)?)?;
+        Ok(inferred.into_iter().map(|i| i.fact).collect())
     }
 
     fn infer_known(&self, node: &str, inputs: &[Known<'_>]) -> Result<Vec<Inferred>> {
-        self.wanted((self.known_def()?.infer)(&self.site(node, inputs)?)?)
+        self.inferred(&self.site(node, inputs)?)
     }
 
     fn axes(&self, inputs: &[&Fact], outputs: &[&Fact]) -> AxisMap {
@@ -368,6 +421,11 @@ impl OpFamily for Onnx {
         cost.macs = (self.known_def()?.macs)(&self.facts_only(inputs)?, outputs, bindings)?;
         Ok(cost)
     }
+}
+
+/// The error of an operator that computes with elements of a type that nothing is computed in.
+pub fn refusal(dtype: DType) -> Error {
+    Error::Op(format!("does not compute with elements of type {dtype}: cast or dequantize them before"))
 }
 
 /// Every axis of operand 0 is the same axis of output 0.

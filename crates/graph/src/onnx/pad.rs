@@ -1,12 +1,14 @@
 //! Values with a border, or without.
 
 use super::shape::length;
-use super::{Def, Site, axes_of, axis_of, contents};
+use super::{Def, NarrowUse, Site, axes_of, axis_of, contents};
 use crate::axes::{Block, input, output};
 use crate::{AxisMap, Dim, Error, Fact, Inferred, Result, Size};
 
-pub(super) const TABLE: &[Def] =
-    &[Def::new("Pad", pad).axes(pad_links), Def::new("CenterCropPad", center).axes(same_sizes)];
+pub(super) const TABLE: &[Def] = &[
+    Def::new("Pad", pad).axes(pad_links).narrow(NarrowUse::Moved),
+    Def::new("CenterCropPad", center).axes(same_sizes),
+];
 
 /// What is put around one axis; negative numbers cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

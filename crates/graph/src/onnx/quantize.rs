@@ -1,21 +1,14 @@
 //! Integers for floats and back.
 
-use super::{Def, Onnx, Site, axis_of};
+use super::{Def, MICROSOFT, NarrowUse, Onnx, Site, axis_of};
 use crate::axes::{input, output};
 use crate::{AxisMap, DType, Dim, Error, Fact, Inferred, Result};
 
 pub(super) const TABLE: &[Def] = &[
-    Def::new("QuantizeLinear", |s| {
-        let given = s.op.dtype("output_dtype")?;
-        let dtype = given.or(s.get(2).map(|z| z.fact.dtype)).unwrap_or(DType::U8);
-        linear(s, dtype)
-    })
-    .axes(axes),
-    Def::new("DequantizeLinear", |s| {
-        let given = s.op.dtype("output_dtype")?;
-        linear(s, given.map_or_else(|| s.fact(1).map(|f| f.dtype), Ok)?)
-    })
-    .axes(axes),
+    Def::new("QuantizeLinear", quantize).axes(axes).narrow(NarrowUse::Known),
+    Def::new("DequantizeLinear", dequantize).axes(axes).narrow(NarrowUse::Known),
+    Def::new("QuantizeLinear", quantize).of(MICROSOFT).axes(axes).narrow(NarrowUse::Known),
+    Def::new("DequantizeLinear", dequantize).of(MICROSOFT).axes(axes).narrow(NarrowUse::Known),
     Def::new("DynamicQuantizeLinear", |s| {
         let x = s.fact(0)?;
         if x.dtype != DType::F32 {
@@ -26,6 +19,40 @@ pub(super) const TABLE: &[Def] = &[
     })
     .axes(super::elementwise),
 ];
+
+/// What attribute `output_dtype` names; 0 names nothing.
+fn output_type(op: &Onnx) -> Result<Option<DType>> {
+    if op.int("output_dtype")? == Some(0) { Ok(None) } else { op.dtype("output_dtype") }
+}
+
+/// The element type that `QuantizeLinear` gives: what `output_dtype` names, that of the zero point, or `u8`.
+///
+/// # Errors
+/// The two differ, or arrays do not have the type.
+pub fn quantized_type(op: &Onnx, zero: Option<DType>) -> Result<DType> {
+    match (output_type(op)?, zero) {
+        (Some(a), Some(b)) if a != b => {
+            Err(Error::Op(format!("attribute `output_dtype` is {a}, but the zero point is of type {b}")))
+        }
+        (given, zero) => Ok(zero.or(given).unwrap_or(DType::U8)),
+    }
+}
+
+/// The element type that `DequantizeLinear` gives: what `output_dtype` names, or that of the scale.
+///
+/// # Errors
+/// Arrays do not have the type.
+pub fn dequantized_type(op: &Onnx, scale: DType) -> Result<DType> {
+    Ok(output_type(op)?.unwrap_or(scale))
+}
+
+fn quantize(site: &Site<'_>) -> Result<Vec<Inferred>> {
+    linear(site, quantized_type(site.op, site.get(2).map(|z| z.fact.dtype))?)
+}
+
+fn dequantize(site: &Site<'_>) -> Result<Vec<Inferred>> {
+    linear(site, dequantized_type(site.op, site.fact(1)?.dtype)?)
+}
 
 /// The axis that scales run along, for a value of `rank`.
 ///
@@ -55,10 +82,13 @@ fn linear(site: &Site<'_>, dtype: DType) -> Result<Vec<Inferred>> {
     if !fits {
         return misfit("scale", scale);
     }
-    if let Some(zero) = site.get(2).map(|z| z.fact)
-        && (zero.rank() != scale.rank() || zero.shape.iter().zip(&scale.shape).any(|(a, b)| !a.may_equal(b)))
-    {
-        return misfit("zero point", zero);
+    if let Some(zero) = site.get(2).map(|z| z.fact) {
+        let one = |f: &Fact| f.shape.iter().all(|d| *d == Dim::Known(1));
+        let same =
+            zero.rank() == scale.rank() && zero.shape.iter().zip(&scale.shape).all(|(a, b)| a.may_equal(b));
+        if !(same || one(zero) && one(scale)) {
+            return misfit("zero point", zero);
+        }
     }
     Ok(vec![Inferred::new(dtype, x.shape.iter().cloned())])
 }

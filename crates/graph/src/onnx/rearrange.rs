@@ -2,14 +2,14 @@
 
 use super::contents::is_small;
 use super::shape::length;
-use super::{Def, Site, elementwise};
+use super::{Def, NarrowUse, Site, elementwise};
 use crate::axes::{Axis, Block, input, output};
 use crate::{AxisMap, Dim, Error, Fact, Inferred, Result, Size};
 
 pub(super) const TABLE: &[Def] = &[
-    Def::new("DepthToSpace", depth_to_space).axes(depth_to_space_axes),
-    Def::new("SpaceToDepth", space_to_depth).axes(space_to_depth_axes),
-    Def::new("ReverseSequence", reverse).axes(elementwise),
+    Def::new("DepthToSpace", depth_to_space).axes(depth_to_space_axes).narrow(NarrowUse::Moved),
+    Def::new("SpaceToDepth", space_to_depth).axes(space_to_depth_axes).narrow(NarrowUse::Moved),
+    Def::new("ReverseSequence", reverse).axes(elementwise).narrow(NarrowUse::Moved),
     Def::new("Trilu", trilu).axes(elementwise),
     Def::new("Col2Im", col2im).axes(batch_only),
 ];

@@ -1,10 +1,12 @@
 //! Choosing between values, element by element.
 
-use super::{Def, Site, broadcast, contents, elementwise};
+use super::{Def, NarrowUse, Site, broadcast, contents, elementwise};
 use crate::{DType, Data, Error, Inferred, Result};
 
-pub(super) const TABLE: &[Def] =
-    &[Def::new("Where", choose).axes(broadcast::axes), Def::new("Clip", clip).axes(elementwise)];
+pub(super) const TABLE: &[Def] = &[
+    Def::new("Where", choose).axes(broadcast::axes).narrow(NarrowUse::Moved),
+    Def::new("Clip", clip).axes(elementwise),
+];
 
 fn choose(site: &Site<'_>) -> Result<Vec<Inferred>> {
     let (condition, x, y) = (site.known(0)?, site.known(1)?, site.known(2)?);

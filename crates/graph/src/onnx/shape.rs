@@ -1,19 +1,19 @@
 //! Shapes as values, and values in other shapes.
 
 use super::contents::{self, remaining, reshaped};
-use super::{Def, Site};
+use super::{Def, NarrowUse, Site};
 use crate::axes::{Axis, Block, Part, input, output};
 use crate::{AxisMap, Content, DType, Dim, Error, Fact, Inferred, Known, Result, Size};
 
 pub(super) const TABLE: &[Def] = &[
-    Def::new("Shape", shape).axes(sizes_only),
-    Def::new("Size", size).axes(sizes_only),
-    Def::new("Reshape", reshape).axes(regrouped),
-    Def::new("Flatten", flatten).axes(regrouped),
-    Def::new("Squeeze", squeeze).axes(regrouped),
-    Def::new("Unsqueeze", unsqueeze).axes(regrouped),
-    Def::new("Expand", expand).axes(expand_axes),
-    Def::new("Tile", tile).axes(tile_axes),
+    Def::new("Shape", shape).axes(sizes_only).narrow(NarrowUse::Known),
+    Def::new("Size", size).axes(sizes_only).narrow(NarrowUse::Known),
+    Def::new("Reshape", reshape).axes(regrouped).narrow(NarrowUse::Known),
+    Def::new("Flatten", flatten).axes(regrouped).narrow(NarrowUse::Known),
+    Def::new("Squeeze", squeeze).axes(regrouped).narrow(NarrowUse::Known),
+    Def::new("Unsqueeze", unsqueeze).axes(regrouped).narrow(NarrowUse::Known),
+    Def::new("Expand", expand).axes(expand_axes).narrow(NarrowUse::Moved),
+    Def::new("Tile", tile).axes(tile_axes).narrow(NarrowUse::Moved),
 ];
 
 /// The part `start..end` of `rank` axes, as `Shape` clamps it.

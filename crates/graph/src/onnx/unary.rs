@@ -1,6 +1,6 @@
 //! Functions of one value, element by element.
 
-use super::{Def, Site, contents, elementwise};
+use super::{Def, NarrowUse, Site, contents, elementwise};
 use crate::content::Size;
 use crate::{DType, Error, Fact, Inferred, Result};
 
@@ -37,7 +37,8 @@ pub(super) const TABLE: &[Def] = &[
         let x = s.known(0)?;
         Ok(vec![Inferred { fact: x.fact.clone(), content: x.content.cloned() }])
     })
-    .axes(elementwise),
+    .axes(elementwise)
+    .narrow(NarrowUse::Known),
 ];
 
 /// `-n`

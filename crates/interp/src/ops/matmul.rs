@@ -77,7 +77,7 @@ fn lines(shape: &[usize], rows: bool) -> usize {
 }
 
 /// The elements without their zero points, one for all or one for each row (`rows`) or column of the matrices.
-fn centered(x: &Array, zero: Option<&Array>, rows: bool) -> Result<Vec<f64>> {
+pub(super) fn centered(x: &Array, zero: Option<&Array>, rows: bool) -> Result<Vec<f64>> {
     let mut v = to_f64(x);
     if let Some(zero) = zero {
         let steps = along(x.shape(), zero.shape(), lines(x.shape(), rows))?;

@@ -1,18 +1,21 @@
 //! Integers for floats and back.
 
-use occam_graph::onnx::quantize::quantized_axis;
-use occam_graph::{Array, DType};
+use occam_graph::onnx::MICROSOFT;
+use occam_graph::onnx::quantize::{dequantized_type, quantized_axis, quantized_type};
+use occam_graph::{Array, DType, Data, Narrow};
 use rayon::prelude::*;
 
 use super::{Eval, Operands};
 use crate::Result;
 use crate::error::refuse;
-use crate::numbers::{Element, array, each_type, from_f64, to_f64};
+use crate::numbers::{Element, array, coded, each_type, from_f64, to_f64};
 use crate::view::{broadcast, broadcast_strides, strides, walk};
 
 pub(super) const TABLE: &[Eval] = &[
     Eval::new("QuantizeLinear", quantize),
     Eval::new("DequantizeLinear", dequantize),
+    Eval::new("QuantizeLinear", quantize).of(MICROSOFT),
+    Eval::new("DequantizeLinear", dequantize).of(MICROSOFT),
     Eval::new("DynamicQuantizeLinear", dynamic),
 ];
 
@@ -135,24 +138,56 @@ fn zeros(c: &Operands<'_>, scale: &Array) -> Result<Vec<f64>> {
     }
 }
 
-/// `saturate(round(x / scale) + zero)`, halves to even.
+/// The attribute `precision` of version 23, in which division is done: `f32` alone.
+fn check_precision(c: &Operands<'_>) -> Result<()> {
+    match c.op.int("precision")? {
+        None | Some(0 | 1) => Ok(()),
+        Some(other) => refuse(format!("division in element type {other} (`precision`) is not supported")),
+    }
+}
+
+/// `f` of every `x / scale` with its zero point.
+fn divided<U: Element>(
+    grid: &Grid,
+    x: &Array,
+    scale: &[f32],
+    zero: &[f64],
+    f: impl Fn(f32, f64) -> U + Sync,
+) -> Vec<U> {
+    let one =
+        |x: f32, i: usize| f(x / scale.get(i).copied().unwrap_or(1.0), zero.get(i).copied().unwrap_or(0.0));
+    match x.data() {
+        Data::F32(v) => grid.map(v, one),
+        _ => each_type!(x, v => grid.map(v, |x, i| one(Element::to_f64(x) as f32, i))),
+    }
+}
+
+/// `saturate(round(x / scale) + zero)`, halves to even; for floats of 8 bits the nearest one to `x / scale + zero`.
 fn quantize(c: &Operands<'_>) -> Result<Vec<Array>> {
     fn to<T: Element>(grid: &Grid, x: &Array, scale: &[f32], zero: &[f64]) -> Result<Array> {
-        let at = |i: usize| (scale.get(i).copied().unwrap_or(1.0), zero.get(i).copied().unwrap_or(0.0));
-        let one = |x: f32, i: usize| {
-            let (scale, zero) = at(i);
-            T::from_f64(f64::from((x / scale).round_ties_even()) + zero)
-        };
-        let y = match x.data() {
-            occam_graph::Data::F32(v) => grid.map(v, one),
-            _ => each_type!(x, v => grid.map(v, |x, i| one(Element::to_f64(x) as f32, i))),
-        };
-        array(x.shape(), y)
+        let whole = |x: f32, zero: f64| T::from_f64(f64::from(x.round_ties_even()) + zero);
+        array(x.shape(), divided(grid, x, scale, zero, whole))
     }
+    fn codes(
+        to: Narrow,
+        saturate: bool,
+        grid: &Grid,
+        x: &Array,
+        scale: &[f32],
+        zero: &[f64],
+    ) -> Result<Array> {
+        let one = |x: f32, zero: f64| {
+            let x = if to.is_float() { x } else { x.round_ties_even() };
+            to.encode(f64::from(x) + zero, saturate)
+        };
+        coded(to, x.shape(), divided(grid, x, scale, zero, one))
+    }
+    check_precision(c)?;
     let (x, scale) = (c.array(0)?, c.array(1)?);
     let grid = Grid::of(c, x, scale)?;
     let zero = zeros(c, scale)?;
-    let dtype = c.op.dtype("output_dtype")?.or(c.get(2).map(Array::dtype)).unwrap_or(DType::U8);
+    let dtype = quantized_type(c.op, c.get(2).map(Array::dtype))?;
+    let saturate = c.op.int("saturate")?.unwrap_or(1) != 0;
     let scale = scale.to_f32()?;
     let scale = scale.as_f32()?;
     Ok(vec![match dtype {
@@ -161,6 +196,7 @@ fn quantize(c: &Operands<'_>) -> Result<Vec<Array>> {
         DType::U16 => to::<u16>(&grid, x, scale, &zero)?,
         DType::I16 => to::<i16>(&grid, x, scale, &zero)?,
         DType::I32 => to::<i32>(&grid, x, scale, &zero)?,
+        DType::Narrow(of) => codes(of, saturate, &grid, x, scale, &zero)?,
         other => return refuse(format!("quantization to {other} is not supported")),
     }])
 }
@@ -170,13 +206,16 @@ fn dequantize(c: &Operands<'_>) -> Result<Vec<Array>> {
     let (x, scale) = (c.array(0)?, c.array(1)?);
     let grid = Grid::of(c, x, scale)?;
     let zero = zeros(c, scale)?;
-    let dtype = c.op.dtype("output_dtype")?.unwrap_or(scale.dtype());
+    let dtype = dequantized_type(c.op, scale.dtype())?;
     let scale = scale.to_f32()?;
     let scale = scale.as_f32()?;
     let one = |x: f64, i: usize| {
         (x - zero.get(i).copied().unwrap_or(0.0)) as f32 * scale.get(i).copied().unwrap_or(1.0)
     };
-    let y: Vec<f32> = each_type!(x, v => grid.map(v, |x, i| one(Element::to_f64(x), i)));
+    let y: Vec<f32> = match x.data() {
+        Data::Narrow(of, codes) => grid.map(codes, |code, i| one(of.decode(code).into(), i)),
+        _ => each_type!(x, v => grid.map(v, |x, i| one(Element::to_f64(x), i))),
+    };
     Ok(vec![crate::product::narrow(dtype, x.shape(), y)?])
 }
 
@@ -197,7 +236,6 @@ fn dynamic(c: &Operands<'_>) -> Result<Vec<Array>> {
 mod tests {
     use super::*;
     use crate::evaluate;
-    use occam_graph::Data;
     use occam_graph::onnx::{Attribute, Onnx};
 
     #[test]
@@ -218,6 +256,37 @@ mod tests {
         assert_eq!(y[0].as_f32().unwrap(), [1.0, 2.0, 1.0, 2.0, 3.0, 4.0, 3.0, 4.0]);
         let op = op.with("block_size", Attribute::Int(3)).with("axis", Attribute::Int(0));
         assert!(evaluate(&op, &[x, scale]).is_err());
+    }
+
+    #[test]
+    fn four_bits_saturate_by_block() {
+        let x = Array::from_f32([1, 4], vec![-9.0, 2.5, 30.0, 3.0]).unwrap();
+        let scale = Array::from_f32([1, 2], vec![1.0, 2.0]).unwrap();
+        let codes = |v: &[u8]| Array::new([1, v.len()], Data::Narrow(Narrow::I4, v.to_vec())).unwrap();
+        let op = |name| Onnx::new(name, 21, 3).with("block_size", Attribute::Int(2));
+        let y = evaluate(&op("QuantizeLinear"), &[x, scale.clone(), codes(&[0, 1])]).unwrap();
+        assert_eq!(y[0], codes(&[8, 2, 7, 3]));
+        let x = evaluate(&op("DequantizeLinear"), &[y[0].clone(), scale, codes(&[0, 1])]).unwrap();
+        assert_eq!(x[0].as_f32().unwrap(), [-8.0, 2.0, 12.0, 4.0]);
+    }
+
+    #[test]
+    fn floats_of_eight_bits_are_quantized() {
+        let x = Array::from_f32([4], vec![0.0, 1.0, 1000.0, -3000.0]).unwrap();
+        let scale = Array::from_f32([], vec![2.0]).unwrap();
+        let op = Onnx::new("QuantizeLinear", 19, 3);
+        let zero = Array::new([], Data::Narrow(Narrow::F8E4M3FN, vec![0])).unwrap();
+        let y = evaluate(&op, &[x.clone(), scale.clone(), zero.clone()]).unwrap();
+        let x2 = evaluate(&Onnx::new("DequantizeLinear", 19, 2), &[y[0].clone(), scale.clone()]).unwrap();
+        assert_eq!(x2[0].as_f32().unwrap(), [0.0, 1.0, 896.0, -896.0]);
+        let open =
+            evaluate(&op.with("saturate", Attribute::Int(0)), &[x.clone(), scale.clone(), zero]).unwrap();
+        assert_eq!(
+            open[0],
+            Array::new([4], Data::Narrow(Narrow::F8E4M3FN, vec![0, 0x30, 0x7f, 0xff])).unwrap()
+        );
+        let op = Onnx::new("QuantizeLinear", 23, 2).with("precision", Attribute::Int(10));
+        assert!(evaluate(&op, &[x, scale]).unwrap_err().to_string().contains("precision"));
     }
 
     #[test]

@@ -11,7 +11,8 @@ use crate::{Error, Result, atomic_write};
 /// Writes `weights` to `path`, as [`atomic_write`] does. The same weights give the same bytes.
 ///
 /// # Errors
-/// The file cannot be written, or an array is of an unsigned type of more than 8 bits, for which PyTorch has no storage.
+/// The file cannot be written, or an array is of a type for which PyTorch has no storage: an unsigned one of more than 8
+/// bits, or one of those below 8 bits and the floats of 8.
 pub fn save(path: impl AsRef<Path>, weights: &Weights) -> Result<()> {
     let path = path.as_ref();
     if let Some((name, array)) = weights.iter().find(|(_, a)| storage_class(a.dtype()).is_none()) {
@@ -48,7 +49,7 @@ fn storage_class(dtype: DType) -> Option<&'static str> {
         DType::I32 => "IntStorage",
         DType::I64 => "LongStorage",
         DType::Bool => "BoolStorage",
-        DType::U16 | DType::U32 | DType::U64 => return None,
+        DType::U16 | DType::U32 | DType::U64 | DType::Narrow(_) => return None,
     })
 }
 

@@ -11,14 +11,16 @@ mod write;
 pub use read::{load, load_bytes};
 pub use write::save;
 
-use occam_graph::DType;
+use occam_graph::{DType, Narrow};
 use safetensors::Dtype;
 
 /// Types that arrays and files both have, as the format calls them.
-const KNOWN: &str = "F32, F64, F16, BF16, I8, U8, I16, U16, I32, U32, I64, U64, BOOL";
+const KNOWN: &str = "F32, F64, F16, BF16, I8, U8, I16, U16, I32, U32, I64, U64, BOOL, F8_E4M3, F8_E4M3FNUZ, \
+                     F8_E5M2, F8_E5M2FNUZ";
 
-fn to_file(dtype: DType) -> Dtype {
-    match dtype {
+/// What the format calls a type; none for those of 4 bits.
+fn to_file(dtype: DType) -> Option<Dtype> {
+    Some(match dtype {
         DType::F32 => Dtype::F32,
         DType::F64 => Dtype::F64,
         DType::F16 => Dtype::F16,
@@ -32,7 +34,12 @@ fn to_file(dtype: DType) -> Dtype {
         DType::I64 => Dtype::I64,
         DType::U64 => Dtype::U64,
         DType::Bool => Dtype::BOOL,
-    }
+        DType::Narrow(Narrow::F8E4M3FN) => Dtype::F8_E4M3,
+        DType::Narrow(Narrow::F8E4M3FNUZ) => Dtype::F8_E4M3FNUZ,
+        DType::Narrow(Narrow::F8E5M2) => Dtype::F8_E5M2,
+        DType::Narrow(Narrow::F8E5M2FNUZ) => Dtype::F8_E5M2FNUZ,
+        DType::Narrow(_) => return None,
+    })
 }
 
 fn from_file(dtype: Dtype) -> Option<DType> {
@@ -50,6 +57,10 @@ fn from_file(dtype: Dtype) -> Option<DType> {
         Dtype::I64 => DType::I64,
         Dtype::U64 => DType::U64,
         Dtype::BOOL => DType::Bool,
+        Dtype::F8_E4M3 => DType::Narrow(Narrow::F8E4M3FN),
+        Dtype::F8_E4M3FNUZ => DType::Narrow(Narrow::F8E4M3FNUZ),
+        Dtype::F8_E5M2 => DType::Narrow(Narrow::F8E5M2),
+        Dtype::F8_E5M2FNUZ => DType::Narrow(Narrow::F8E5M2FNUZ),
         _ => return None,
     })
 }

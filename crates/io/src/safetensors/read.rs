@@ -131,7 +131,7 @@ mod tests {
             (file(&one("F32", "[2]", 0, 7), &[0; 7]), "tensor `a.b`: array: 7 bytes"),
             (file(&one("U8", &format!("[{huge}]"), 0, huge), &[]), "but 0 follow"),
             (file(&one("U8", &format!("[{huge},{huge}]"), 0, 0), &[]), "too many elements"),
-            (file(&one("F8_E4M3", "[2]", 0, 2), &[0; 2]), "elements of type F8_E4M3"),
+            (file(&one("F8_E8M0", "[2]", 0, 2), &[0; 2]), "elements of type F8_E8M0"),
             (file(&one("F32", "[-2]", 0, 8), &[0; 8]), "header cannot be read"),
             (file(r#"{"__metadata__":{"a":1}}"#, &[]), "header cannot be read"),
         ];

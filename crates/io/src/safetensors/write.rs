@@ -9,19 +9,27 @@ use occam_graph::{Array, Weights};
 use safetensors::tensor::TensorInfo;
 
 use super::header::{Header, METADATA};
-use super::to_file;
+use super::{KNOWN, to_file};
 use crate::bytes::le_bytes;
 use crate::{Error, Result, atomic_write};
 
 /// Writes `weights` and `metadata` to `path`, as [`atomic_write`] does.
 ///
 /// # Errors
-/// The file cannot be written, or a weight has the name `__metadata__`.
+/// The file cannot be written, or a weight has the name `__metadata__` or a type of 4 bits, which the format does not have.
 pub fn save(path: impl AsRef<Path>, weights: &Weights, metadata: &IndexMap<String, String>) -> Result<()> {
     if weights.contains_key(METADATA) {
         return Err(Error::Name {
             name: METADATA.into(),
             message: "safetensors files keep it for the metadata; rename the tensor".into(),
+        });
+    }
+    if let Some((name, array)) = weights.iter().find(|(_, a)| to_file(a.dtype()).is_none()) {
+        return Err(Error::UnsupportedType {
+            path: path.as_ref().into(),
+            name: name.clone(),
+            dtype: array.dtype().to_string(),
+            known: KNOWN,
         });
     }
     let mut arrays: Vec<(&String, &Array)> = weights.iter().collect();
@@ -42,8 +50,8 @@ pub fn save(path: impl AsRef<Path>, weights: &Weights, metadata: &IndexMap<Strin
 fn header(weights: &Weights, arrays: &[(&String, &Array)], metadata: &IndexMap<String, String>) -> Header {
     let mut header = Header { metadata: metadata.clone(), tensors: IndexMap::with_capacity(weights.len()) };
     for (name, array) in weights {
-        let info =
-            TensorInfo { dtype: to_file(array.dtype()), shape: array.shape().to_vec(), data_offsets: (0, 0) };
+        let Some(dtype) = to_file(array.dtype()) else { continue };
+        let info = TensorInfo { dtype, shape: array.shape().to_vec(), data_offsets: (0, 0) };
         header.tensors.insert(name.clone(), info);
     }
     let mut offset = 0;

@@ -311,6 +311,7 @@ fn numbers(array: &Array) -> Vec<f64> {
         Data::I64(v) => v.iter().map(|&x| x as f64).collect(),
         Data::U64(v) => v.iter().map(|&x| x as f64).collect(),
         Data::Bool(v) => v.iter().map(|&x| f64::from(u8::from(x))).collect(),
+        Data::Narrow(of, v) => v.iter().map(|&x| of.decode(x).into()).collect(),
     }
 }
 

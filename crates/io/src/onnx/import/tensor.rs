@@ -4,6 +4,7 @@ use half::{bf16, f16};
 use occam_graph::{Array, DType, Data};
 
 use crate::onnx::proto::{DataLocation, DataType, TensorProto};
+use crate::onnx::tensor::unpacked;
 
 /// The elements of a tensor; those that are raw bytes stay where they are until they are asked for.
 ///
@@ -22,9 +23,19 @@ pub fn array(tensor: &TensorProto) -> Result<Array, String> {
         return Err("it is a part of a larger tensor, which is not supported".into());
     }
     let dtype = dtype(tensor.data_type.unwrap_or(0))?;
-    let made = match &tensor.raw_data {
-        Some(bytes) => Array::mapped(dtype, shape, bytes.clone()),
-        None => Array::new(shape, data(tensor, dtype)),
+    let made = match (&tensor.raw_data, dtype) {
+        (raw, DType::Narrow(of)) if of.bits() == 4 => {
+            let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+            let codes = match raw {
+                Some(bytes) => count.and_then(|n| unpacked(bytes, n)),
+                None => count.and_then(|n| unpacked(&bytes(&tensor.int32_data), n)),
+            };
+            let codes = codes
+                .ok_or_else(|| format!("its data do not hold elements of type {of} of shape {shape:?}"))?;
+            Array::new(shape, Data::Narrow(of, codes))
+        }
+        (Some(bytes), _) => Array::mapped(dtype, shape, bytes.clone()),
+        (None, _) => Array::new(shape, data(tensor, dtype)),
     };
     made.map_err(|e| e.to_string())
 }
@@ -35,6 +46,11 @@ pub(super) fn dtype(number: i32) -> Result<DType, String> {
         let name = DataType::try_from(number).map_or_else(|_| number.to_string(), |t| format!("{t:?}"));
         format!("element type {name} is not supported")
     })
+}
+
+/// Bytes that are written as integers each.
+fn bytes(ints: &[i32]) -> Vec<u8> {
+    ints.iter().map(|&n| n as u8).collect()
 }
 
 /// Elements in the field of their type.
@@ -54,5 +70,6 @@ fn data(tensor: &TensorProto, dtype: DType) -> Data {
         DType::I64 => Data::I64(tensor.int64_data.clone()),
         DType::U64 => Data::U64(tensor.uint64_data.clone()),
         DType::Bool => Data::Bool(ints.iter().map(|&n| n != 0).collect()),
+        DType::Narrow(of) => Data::Narrow(of, bytes(ints)),
     }
 }
