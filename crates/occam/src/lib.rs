@@ -1,7 +1,8 @@
 //! Occam makes trained vision models smaller and faster, and proves it.
 //!
 //! The facade over its crates: configs ([`config`]), graphs ([`graph`]), their meaning ([`interp`]), files ([`io`]), the engine ([`engine`]), data
-//! ([`data`]), architectures ([`zoo`]), training ([`train`]) and distillation ([`distill`]).
+//! ([`data`]), architectures ([`zoo`]), training ([`train`]), distillation ([`distill`]), where models may change ([`space`]) and
+//! pruning ([`prune`]).
 //!
 //! ```
 //! let registry = occam::registry();
@@ -15,6 +16,8 @@ pub use occam_engine as engine;
 pub use occam_graph as graph;
 pub use occam_interp as interp;
 pub use occam_io as io;
+pub use occam_prune as prune;
+pub use occam_space as space;
 pub use occam_train as train;
 pub use occam_zoo as zoo;
 
