@@ -23,7 +23,7 @@ TORCHVISION = {
 }
 TIMM = {
     "convnext_of_four_stages": SIZE, "convnext_atto": SIZE, "deit_tiny_distilled_patch16_224": None, "densenet121": None,
-    "efficientnet_b0": SIZE, "inception_v3": 75, "mnasnet_050": SIZE, "mobilenetv2_100": SIZE,
+    "efficientnet_b0": SIZE, "efficientnet_lite0": SIZE, "inception_v3": 75, "mnasnet_050": SIZE, "mobilenetv2_100": SIZE,
     "mobilenetv3_large_100": SIZE, "regnetx_004": SIZE, "resnet18": None, "seresnet50": None, "swin_of_three_stages": SIZE,
     "vgg11_bn": None, "vit_base_patch16_224": None,
 }

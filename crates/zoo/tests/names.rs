@@ -56,6 +56,11 @@ fn config(model: &str, source: Source) -> (&'static str, String) {
             "arch='b0', conv_cfg=None, norm_cfg=dict(type='BN', eps=1e-5)".into(),
             linear(1280),
         ),
+        "efficientnet_lite0" => (
+            "EfficientNet",
+            "arch='lite0', conv_cfg=None, norm_cfg=dict(type='BN', eps=1e-5)".into(),
+            linear(1280),
+        ),
         "vit_b_16" | "vit_base_patch16_224" => (
             "VisionTransformer",
             "arch='b'".into(),

@@ -20,9 +20,11 @@ mod vision_transformer;
 
 use occam_config::suggest;
 use occam_graph::{Array, Weights};
+use serde::Deserialize;
 
 /// Whose names weights have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// `torchvision.models`.
     Torchvision,
