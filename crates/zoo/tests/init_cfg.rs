@@ -206,7 +206,10 @@ fn rules_that_make_no_sense_are_errors() {
         ("dict(type='Pretrained')", "checkpoint"),
         ("dict(type='Pretrained', checkpoint='x', names='torchvision')", "which architecture"),
         ("dict(type='Pretrained', checkpoint='x', arch='resnet18')", "without `names`"),
-        ("dict(type='Pretrained', checkpoint='x', names='timm', arch='resnte18')", "did you mean"),
+        (
+            "dict(type='Pretrained', checkpoint='x', names='timm', arch='resnte18')",
+            "no architecture `resnte18`",
+        ),
         ("dict(type='Pretrained', checkpoint='x', names='torch', arch='resnet18')", "torchvision"),
     ];
     for (rule, wanted) in cases {
