@@ -57,7 +57,7 @@ def bounds(name, shape):
         fan_in = int(np.prod(shape, dtype=np.int64)) // shape[0]
         high = float(np.sqrt(3.0 * 2.0 / fan_in))
         return -high, high
-    if kind in ("weight", "running_var", "gamma"):
+    if kind in ("weight", "running_var", "gamma", "layer_scale"):
         return 0.5, 1.5
     if kind in ("bias", "running_mean"):
         return -0.1, 0.1

@@ -12,40 +12,64 @@ import torch
 from files import write_json
 from formula import image, parameter
 
-SIZE = [1, 3, 64, 64]
+SIZE = 64
+# Models of other names and sizes than the libraries'; and the side of the image where there are logits.
 TORCHVISION = {
-    "resnet18": True, "resnext50_32x4d": False, "wide_resnet50_2": False, "vgg11": False, "vgg11_bn": False,
-    "mobilenet_v2": True, "mobilenet_v3_small": True, "mobilenet_v3_large": False, "shufflenet_v2_x1_0": True,
-    "densenet121": True, "regnet_x_800mf": True, "efficientnet_b0": True, "vit_b_16": False,
+    "alexnet": 224, "convnext_of_two_stages": SIZE, "convnext_tiny": None, "densenet121": SIZE, "efficientnet_b0": SIZE,
+    "googlenet": SIZE, "inception_v3": 75, "mnasnet0_5": SIZE, "mobilenet_v2": SIZE, "mobilenet_v3_large": None,
+    "mobilenet_v3_small": SIZE, "regnet_x_800mf": SIZE, "resnet18": SIZE, "resnext50_32x4d": None,
+    "shufflenet_v2_x1_0": SIZE, "squeezenet1_1": SIZE, "swin_of_three_stages": SIZE, "swin_t": None, "vgg11": None,
+    "vgg11_bn": None, "vit_b_16": None, "wide_resnet50_2": None,
 }
 TIMM = {
-    "resnet18": False, "seresnet50": False, "vgg11_bn": False, "mobilenetv2_100": True, "mobilenetv3_large_100": True,
-    "densenet121": False, "regnetx_004": True, "efficientnet_b0": True, "vit_base_patch16_224": False,
-    "deit_tiny_distilled_patch16_224": False,
+    "convnext_of_four_stages": SIZE, "convnext_atto": SIZE, "deit_tiny_distilled_patch16_224": None, "densenet121": None,
+    "efficientnet_b0": SIZE, "efficientnet_lite0": SIZE, "inception_v3": 75, "mnasnet_050": SIZE, "mobilenetv2_100": SIZE,
+    "mobilenetv3_large_100": SIZE, "regnetx_004": SIZE, "resnet18": None, "seresnet50": None, "swin_of_three_stages": SIZE,
+    "vgg11_bn": None, "vit_base_patch16_224": None,
 }
 
 
-def row(name, model, numbers):
+def of_torchvision(name):
+    from torchvision import models
+
+    if name == "convnext_of_two_stages":
+        stages = [models.convnext.CNBlockConfig(16, 32, 1), models.convnext.CNBlockConfig(32, None, 2)]
+        return models.ConvNeXt(stages, num_classes=10)
+    if name == "swin_of_three_stages":
+        return models.SwinTransformer([4, 4], 32, [2, 2, 2], [1, 2, 4], [4, 4], num_classes=10)
+    keys = dict(init_weights=False) if name in ("googlenet", "inception_v3") else {}
+    return getattr(models, name)(**keys)
+
+
+def of_timm(name):
+    import timm
+
+    if name == "convnext_of_four_stages":
+        return timm.create_model("convnext_tiny", depths=(1, 1, 2, 1), dims=(16, 32, 48, 64), num_classes=10)
+    if name == "swin_of_three_stages":
+        return timm.create_model("swin_tiny_patch4_window7_224", img_size=SIZE, embed_dim=32, depths=(2, 2, 2),
+                                 num_heads=(1, 2, 4), window_size=4, num_classes=10)
+    return timm.create_model(name)
+
+
+def row(name, model, size):
     model = model.double().eval()
     state = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
     out = {"model": name, "state_dict": [[k, list(v.shape)] for k, v in state.items()]}
-    if numbers:
+    if size is not None:
+        shape = [1, 3, size, size]
         with torch.no_grad():
             for key, value in state.items():
-                value.copy_(torch.from_numpy(parameter(key, list(value.shape))).double())
-            logits = model(torch.from_numpy(image(SIZE)).double())[0, :40]
-        out |= {"input": SIZE, "logits": [float(f"{x:.9g}") for x in logits.tolist()]}
+                if not key.endswith("relative_position_index"):
+                    value.copy_(torch.from_numpy(parameter(key, list(value.shape))).double())
+            logits = model(torch.from_numpy(image(shape)).double())[0, :40]
+        out |= {"input": shape, "logits": [float(f"{x:.9g}") for x in logits.tolist()]}
     return out
 
 
 def main():
-    import torchvision
-
-    write_json("names_torchvision.json", [
-        row(name, getattr(torchvision.models, name)(), numbers) for name, numbers in TORCHVISION.items()])
-    import timm
-
-    write_json("names_timm.json", [row(name, timm.create_model(name), numbers) for name, numbers in TIMM.items()])
+    write_json("names_torchvision.json", [row(name, of_torchvision(name), size) for name, size in TORCHVISION.items()])
+    write_json("names_timm.json", [row(name, of_timm(name), size) for name, size in TIMM.items()])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{Call, DType, Error, Fact, Graph, Op, Result, Role, ValueId};
+use crate::{Array, Call, DType, Error, Fact, Graph, Op, Result, Role, ValueId};
 
 /// What a module returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,20 @@ impl Builder {
                     Err(Error::Graph(format!("`{name}` is {} already, not {fact}", known.fact)))
                 }
             }
+        }
+    }
+
+    /// A constant of the open module; a second call with the same name and elements gives the same one, as a shared module
+    /// does.
+    ///
+    /// # Errors
+    /// The name stands for something else.
+    pub fn constant(&mut self, name: &str, array: Array) -> Result<ValueId> {
+        let name = self.path_of(name);
+        match self.graph.find(&name) {
+            None => self.graph.add_const(&name, array),
+            Some(id) if self.graph.value(id)?.constant() == Some(&array) => Ok(id),
+            Some(_) => Err(Error::Graph(format!("`{name}` stands for something else"))),
         }
     }
 

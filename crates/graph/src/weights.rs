@@ -17,11 +17,15 @@ pub struct Fit {
     pub matched: Vec<String>,
     /// Parameters of the graph that the weights lack.
     pub missing: Vec<String>,
-    /// Weights that the graph does not have, without PyTorch's counters of batches.
+    /// Weights that the graph does not have, without those that nothing is learned in: PyTorch's counters of batches, and
+    /// what a transformer's windows make of their sizes.
     pub unexpected: Vec<String>,
     /// Names with another shape: name, the graph's, the weights'.
     pub mismatched: Vec<(String, String, String)>,
 }
+
+/// Last parts of names of buffers that say nothing that a graph does not know: see [`Fit::unexpected`].
+const UNREAD: [&str; 3] = ["num_batches_tracked", "relative_position_index", "attn_mask"];
 
 /// Parts of two names that a hint may change, at most.
 const PARTS: usize = 3;
@@ -84,7 +88,8 @@ pub fn fit(graph: &Graph, weights: &Weights) -> Result<Fit> {
             }
         }
     }
-    for name in weights.keys().filter(|name| !name.ends_with(".num_batches_tracked")) {
+    let read = |name: &&String| name.rsplit_once('.').is_none_or(|(_, last)| !UNREAD.contains(&last));
+    for name in weights.keys().filter(read) {
         let known = graph.find(name).and_then(|v| graph.value(v).ok()).and_then(|v| v.role());
         if known.is_none() {
             fit.unexpected.push(name.clone());

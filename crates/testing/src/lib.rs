@@ -52,33 +52,13 @@ pub fn parameter(name: &str, shape: &[usize]) -> Array {
             let high = (6.0 / fan_in as f64).sqrt();
             fill(name, shape, -high, high)
         }
-        "weight" | "running_var" | "gamma" => fill(name, shape, 0.5, 1.5),
+        "weight" | "running_var" | "gamma" | "layer_scale" => fill(name, shape, 0.5, 1.5),
         "bias" | "running_mean" => fill(name, shape, -0.1, 0.1),
         "cls_token" | "dist_token" | "pos_embed" | "absolute_pos_embed" | "relative_position_bias_table" => {
             fill(name, shape, -0.5, 0.5)
         }
-        "attn_mask" => window_mask(shape),
         other => panic!("no range for parameters called `{other}`"),
     }
-}
-
-/// What is added to the scores in windows `[rows, columns, 1, L, L]` of a map that was rolled by half a window: −100 between
-/// places of different ends of the map.
-fn window_mask(shape: &[usize]) -> Array {
-    let (rows, columns, places) = (shape[0], shape[1], shape[3]);
-    let side = places.isqrt();
-    // 1 for places of the map's last half window, which came from its other end.
-    let end = |window: usize, count: usize, place: usize| {
-        usize::from(window * side + place >= count * side - side / 2)
-    };
-    let mut data = Vec::new();
-    for (row, column) in (0..rows).flat_map(|r| (0..columns).map(move |c| (r, c))) {
-        let region = |p: usize| 2 * end(row, rows, p / side) + end(column, columns, p % side);
-        for a in 0..places {
-            data.extend((0..places).map(|b| if region(a) == region(b) { 0.0 } else { -100.0 }));
-        }
-    }
-    Array::from_f32(shape, data).expect("the mask has its shape")
 }
 
 /// Values for all parameters of a graph.

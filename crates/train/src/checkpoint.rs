@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use occam_engine::schedule::Progress;
-use occam_graph::Weights;
+use occam_graph::{Array, Fit, Weights};
 use serde::{Deserialize, Serialize};
 
-use crate::model::misfit;
+use crate::model::{misfit, summary};
 use crate::optim::GroupState;
 use crate::{Algorithm, Error, Result};
 
@@ -125,7 +125,7 @@ impl Checkpoint {
     pub fn load(path: &Path) -> Result<Self> {
         if occam_io::weights::is_pytorch(path)? {
             let weights = occam_io::weights::read(path, &occam_io::weights::ReadOptions::default())?.weights;
-            return Ok(Self { path: path.into(), weights, spaces: IndexMap::new(), position: None });
+            return Ok(Self::of_weights(path, weights));
         }
         let (all, metadata) = occam_io::safetensors::load(path)?;
         let (mut weights, mut spaces) = (Weights::new(), IndexMap::<String, Weights>::new());
@@ -157,6 +157,11 @@ impl Checkpoint {
             }
         };
         Ok(Self { path: path.into(), weights, spaces, position })
+    }
+
+    /// Weights that were read from the file `path`.
+    pub fn of_weights(path: &Path, weights: Weights) -> Self {
+        Self { path: path.into(), weights, spaces: IndexMap::new(), position: None }
     }
 
     /// The file.
@@ -199,17 +204,12 @@ impl Checkpoint {
     /// # Errors
     /// A parameter is missing or has another shape.
     pub fn apply(&self, algorithm: &mut dyn Algorithm) -> Result<()> {
-        let frozen: Vec<&str> =
-            algorithm.models().iter().map(|(p, _)| *p).filter(|p| algorithm.is_frozen(p)).collect();
+        let frozen = frozen(algorithm);
         for (prefix, model) in algorithm.models_mut() {
             if frozen.contains(&prefix) {
                 continue;
             }
-            let part: Weights = self
-                .weights
-                .iter()
-                .filter_map(|(name, a)| Some((name.strip_prefix(prefix)?.to_owned(), a.clone())))
-                .collect();
+            let part = self.below(prefix);
             let fit = occam_graph::fit(model.graph(), &part)?;
             if let Some(message) = misfit(&fit) {
                 return Err(self.refuse(message));
@@ -219,21 +219,83 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// As [`Checkpoint::apply`], for weights that need not be an algorithm's: those of its architecture alone, and parts of
+    /// either. Says what was taken over.
+    ///
+    /// # Errors
+    /// A parameter is missing or has another shape, or nothing fits at all where `strict` is off.
+    pub fn take_over(&self, algorithm: &mut dyn Algorithm, strict: bool) -> Result<Fit> {
+        let whole = self.fit(algorithm)?;
+        let alone = self.bare();
+        let architecture = occam_graph::fit(algorithm.architecture().graph(), &alone)?;
+        let fits = |fit: &Fit| misfit(fit).is_none();
+        let taken = if strict { fits(&whole) } else { whole.matched.len() >= architecture.matched.len() };
+        let fit = if taken { whole } else { architecture };
+        if strict && let Some(message) = misfit(&fit) {
+            return Err(self.refuse(message));
+        }
+        if fit.matched.is_empty() {
+            return Err(self.refuse(format!("nothing of it fits ({})", summary(&fit))));
+        }
+        let frozen = frozen(algorithm);
+        let models = algorithm.models_mut().into_iter().filter(|(prefix, _)| !frozen.contains(prefix));
+        if taken {
+            for (prefix, model) in models {
+                model.load_part(&self.below(prefix))?;
+            }
+        } else if let Some((_, model)) = models.into_iter().next() {
+            model.load_part(&alone)?;
+        }
+        Ok(fit)
+    }
+
+    /// How the weights fit all models that are saved, by full names.
+    fn fit(&self, algorithm: &dyn Algorithm) -> Result<Fit> {
+        let mut all = Fit::default();
+        let frozen = frozen(algorithm);
+        let mut saved = algorithm.models();
+        saved.retain(|(prefix, _)| !frozen.contains(prefix));
+        for (prefix, model) in &saved {
+            let fit = occam_graph::fit(model.graph(), &self.below(prefix))?;
+            let full = |name: String| format!("{prefix}{name}");
+            all.matched.extend(fit.matched.into_iter().map(full));
+            all.missing.extend(fit.missing.into_iter().map(full));
+            all.unexpected.extend(fit.unexpected.into_iter().map(full));
+            all.mismatched.extend(fit.mismatched.into_iter().map(|(n, want, found)| (full(n), want, found)));
+        }
+        let strange = |name: &&String| !saved.iter().any(|(prefix, _)| name.starts_with(prefix));
+        all.unexpected.extend(self.weights.keys().filter(strange).cloned());
+        all.unexpected.retain(|name| !frozen.iter().any(|prefix| name.starts_with(prefix)));
+        Ok(all)
+    }
+
+    /// The weights whose names begin with `prefix`, without it.
+    fn below(&self, prefix: &str) -> Weights {
+        let named = |(name, a): (&String, &Array)| Some((name.strip_prefix(prefix)?.to_owned(), a.clone()));
+        self.weights.iter().filter_map(named).collect()
+    }
+
+    /// The weights of the architecture, by its own names.
+    fn bare(&self) -> Weights {
+        let stripped = self.below("architecture.");
+        if stripped.is_empty() { self.weights.clone() } else { stripped }
+    }
+
     /// The weights of a single model, whether it was trained alone or as the architecture of an algorithm.
     ///
     /// # Errors
     /// A parameter of `graph` is missing or has another shape.
     pub fn architecture(&self, graph: &occam_graph::Graph) -> Result<Weights> {
-        let stripped: Weights = self
-            .weights
-            .iter()
-            .filter_map(|(n, a)| Some((n.strip_prefix("architecture.")?.to_owned(), a.clone())))
-            .collect();
-        let weights = if stripped.is_empty() { self.weights.clone() } else { stripped };
+        let weights = self.bare();
         let fit = occam_graph::fit(graph, &weights)?;
         match misfit(&fit) {
             Some(message) => Err(self.refuse(message)),
             None => Ok(weights),
         }
     }
+}
+
+/// Prefixes of the models that checkpoints leave out.
+fn frozen(algorithm: &dyn Algorithm) -> Vec<&'static str> {
+    algorithm.models().iter().map(|(prefix, _)| *prefix).filter(|p| algorithm.is_frozen(p)).collect()
 }

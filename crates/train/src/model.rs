@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use occam_config::Value;
 use occam_data::{Batch, DataSample, Seed};
 use occam_engine::{Autocast, Bound, Device, Executor, Mode, Outputs, Params, Request, Tensor};
-use occam_graph::{Graph, Weights};
+use occam_graph::{Fit, Graph, Weights};
 use occam_zoo::{Losses, Sites, Task, TaskModel};
 
 use crate::{Error, Result};
@@ -124,15 +124,27 @@ impl Model {
     /// are left out.
     pub fn load(&mut self, weights: &Weights) -> Result<()> {
         let fit = occam_graph::fit(self.graph(), weights)?;
-        if let Some(message) = misfit(&fit) {
-            return Err(Error::Other(message));
+        match misfit(&fit) {
+            Some(message) => Err(Error::Other(message)),
+            None => self.take(weights, &fit.matched),
         }
+    }
+
+    /// Takes over those weights that it has, in their shape, and says which these are.
+    ///
+    /// # Errors
+    /// One holds no floats; nothing is changed then.
+    pub fn load_part(&mut self, weights: &Weights) -> Result<Fit> {
+        let fit = occam_graph::fit(self.graph(), weights)?;
+        self.take(weights, &fit.matched)?;
+        Ok(fit)
+    }
+
+    fn take(&mut self, weights: &Weights, names: &[String]) -> Result<()> {
         let mut tensors = Vec::new();
-        for (name, array) in weights {
-            if self.params.get(name).is_some() {
-                let single = array.to_f32().map_err(|e| Error::Other(format!("weights of `{name}`: {e}")))?;
-                tensors.push((name, Tensor::from_array(&single, &self.device)?));
-            }
+        for (name, array) in names.iter().filter_map(|name| Some((name, weights.get(name)?))) {
+            let single = array.to_f32().map_err(|e| Error::Other(format!("weights of `{name}`: {e}")))?;
+            tensors.push((name, Tensor::from_array(&single, &self.device)?));
         }
         for (name, tensor) in tensors {
             self.params.set(name, tensor)?;
@@ -142,7 +154,28 @@ impl Model {
 }
 
 /// What is wrong with a state dict, for people; none where every parameter was found.
-pub(crate) fn misfit(fit: &occam_graph::Fit) -> Option<String> {
+pub(crate) fn misfit(fit: &Fit) -> Option<String> {
+    if fit.missing.is_empty() && fit.mismatched.is_empty() {
+        return None;
+    }
+    let mut parts = differences(fit);
+    if let Some((found, wanted, count)) = fit.renamed() {
+        parts.push(format!("{count} fit once {found:?} at the beginning is {wanted:?}, see `occam convert`"));
+    }
+    Some(format!("these weights are of another model ({})", parts.join("; ")))
+}
+
+/// How many parameters a state dict had, and what it had not or had besides, for people.
+pub(crate) fn summary(fit: &Fit) -> String {
+    let found = fit.matched.len();
+    let all = found + fit.missing.len() + fit.mismatched.len();
+    let count =
+        if found == all { format!("all {all} parameters") } else { format!("{found} of {all} parameters") };
+    [vec![count], differences(fit)].concat().join("; ")
+}
+
+/// What is missing, of another shape, and not of the model.
+fn differences(fit: &Fit) -> Vec<String> {
     fn some(list: &[String]) -> String {
         let mut text = list.iter().take(5).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
         if list.len() > 5 {
@@ -150,25 +183,15 @@ pub(crate) fn misfit(fit: &occam_graph::Fit) -> Option<String> {
         }
         text
     }
-    let mut parts = Vec::new();
-    if !fit.missing.is_empty() {
-        parts.push(format!("missing: {}", some(&fit.missing)));
-    }
-    let shapes: Vec<String> =
+    let shapes =
         fit.mismatched.iter().map(|(n, want, found)| format!("{n}: {want} wanted, {found} found")).collect();
-    if !shapes.is_empty() {
-        parts.push(format!("of another shape: {}", some(&shapes)));
-    }
-    if parts.is_empty() {
-        return None;
-    }
-    if !fit.unexpected.is_empty() {
-        parts.push(format!("not of this model: {}", some(&fit.unexpected)));
-    }
-    if let Some((found, wanted, count)) = fit.renamed() {
-        parts.push(format!("{count} fit once {found:?} at the beginning is {wanted:?}, see `occam convert`"));
-    }
-    Some(format!("these weights are of another model ({})", parts.join("; ")))
+    let kinds: [(&str, Vec<String>); 3] = [
+        ("missing", fit.missing.clone()),
+        ("of another shape", shapes),
+        ("not of this model", fit.unexpected.clone()),
+    ];
+    let found = kinds.into_iter().filter(|(_, list)| !list.is_empty());
+    found.map(|(what, list)| format!("{what}: {}", some(&list))).collect()
 }
 
 /// Gradients by full parameter name.

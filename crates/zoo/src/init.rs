@@ -43,13 +43,6 @@ pub enum Init {
     /// Normal with variance `2 / fan_out`, where `fan_out` is the output channels times the kernel's area: keeps
     /// the variance of gradients through ReLUs (He et al., 2015, arXiv:1502.01852).
     KaimingNormalFanOut,
-    /// The mask of shifted windows (Liu et al., 2021, arXiv:2103.14030), no random numbers: `[rows, columns, 1, L, L]` windows with
-    /// `L` places each, from a map rolled by `shift`. Between places of which one was at the other end of the map it is −100,
-    /// else 0.
-    WindowMask {
-        /// Rows and columns by which the map was rolled.
-        shift: usize,
-    },
 }
 
 /// First values by parameter name, and checkpoints to take them from.
@@ -124,7 +117,6 @@ fn fill(init: Init, shape: &[usize], name: &str, seed: Seed) -> Result<Array> {
             let fan_out = shape.first().copied().unwrap_or(1) * area;
             normal(0.0, (2.0 / fan_out.max(1) as f64).sqrt());
         }
-        Init::WindowMask { shift } => window_mask(shape, shift, &mut data),
         Init::Uniform { bounds: [low, high] } => {
             data.extend((0..n).map(|_| (low + (high - low) * rng.uniform_f64()) as f32));
         }
@@ -135,22 +127,6 @@ fn fill(init: Init, shape: &[usize], name: &str, seed: Seed) -> Result<Array> {
         }
     }
     Ok(Array::from_f32(shape, data)?)
-}
-
-/// Elements of a mask of [`Init::WindowMask`].
-fn window_mask(shape: &[usize], shift: usize, data: &mut Vec<f32>) {
-    let &[rows, columns, _, places, _] = shape else { return };
-    let side = places.isqrt().max(1);
-    // The last windows alone hold places of both ends: the last `shift` of their places.
-    let moved = |window: usize, count: usize, place: usize| window + 1 == count && place + shift >= side;
-    for row in 0..rows {
-        for column in 0..columns {
-            let part = |place: usize| (moved(row, rows, place / side), moved(column, columns, place % side));
-            for a in 0..places {
-                data.extend((0..places).map(|b| if part(a) == part(b) { 0.0 } else { -100.0 }));
-            }
-        }
-    }
 }
 
 /// The standard normal distribution between two bounds.
@@ -233,18 +209,6 @@ mod tests {
         let [mean, std, ..] = figures(Init::KaimingNormalFanOut);
         near(mean, 0.0, 2e-3);
         near(std, 0.1, 1e-3);
-    }
-
-    /// Two windows of 2x2 side by side, rolled by 1: in the first the second row is from the other end, in the second the
-    /// second column too.
-    #[test]
-    fn masks_part_the_ends_of_a_map() {
-        let mask = fill(Init::WindowMask { shift: 1 }, &[1, 2, 1, 4, 4], "mask", Seed(0)).unwrap();
-        let zeros: Vec<bool> = mask.as_f32().unwrap().iter().map(|&v| v == 0.0).collect();
-        let rows = |window: usize| zeros.chunks(4).skip(4 * window).take(4).map(<[bool]>::to_vec);
-        let apart = [[true, true, false, false], [true, true, false, false]];
-        assert!(rows(0).take(2).eq(apart.map(|r| r.to_vec())));
-        assert!(rows(1).enumerate().all(|(i, row)| (0..4).all(|j| row[j] == (i == j))));
     }
 
     /// Mean and deviation by the formulas of the truncated normal distribution.

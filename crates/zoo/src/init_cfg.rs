@@ -6,6 +6,7 @@ use occam_io::weights::KeyRules;
 use serde::{Deserialize, Deserializer};
 
 use crate::error::refuse;
+use crate::names::{self, Source};
 use crate::pretrained::{Checkpoint, Pretrained};
 use crate::{Init, Result};
 
@@ -32,7 +33,7 @@ impl<'de> Deserialize<'de> for InitCfg {
 /// | `Xavier` | deviation `gain · √(2 / (fan_in + fan_out))` (Glorot and Bengio, 2010) |
 /// | `Kaiming` | deviation `gain / √fan` (He et al., 2015, arXiv:1502.01852), `gain` by `nonlinearity` and `a`, `fan` by `mode` |
 /// | `Caffe2Xavier` | `U(−√(3 / fan_in), √(3 / fan_in))` |
-/// | `Pretrained` | from `checkpoint`, below `prefix`, its names renamed by `revise_keys`, pairs of a regular expression and a replacement; after all other rules, those of inner modules too |
+/// | `Pretrained` | from `checkpoint`, below `prefix`, its names renamed by `revise_keys`, pairs of a regular expression and a replacement; after all other rules, those of inner modules too. With `names='torchvision'`, `'timm'` or `'efficientnet-pytorch'` the file has that library's names of its architecture `arch`, such as `'resnet18'` |
 ///
 /// `Xavier` and `Kaiming` are normal, or uniform with `distribution='uniform'`. The bias becomes `bias` (0 by default),
 /// or `−ln((1 − bias_prob) / bias_prob)`. `layer` names classes of layers, or the classes that these derive from;
@@ -206,6 +207,12 @@ struct PretrainedKeys {
     prefix: Option<String>,
     #[serde(default)]
     revise_keys: Vec<(String, String)>,
+    /// Whose names the file has.
+    #[serde(default)]
+    names: Option<Source>,
+    /// Of which architecture these are.
+    #[serde(default)]
+    arch: Option<String>,
     /// Where PyTorch puts the tensors first; no result depends on it.
     #[serde(default, rename = "map_location")]
     _map_location: Option<Value>,
@@ -296,6 +303,25 @@ fn fill(kind: Kind, keys: &Value, common: &CommonKeys, value: &Value) -> Result<
         Some(_) => return wrong("`bias_prob` must be between 0 and 1"),
     };
     Ok(Fill { weight, bias: bias as f32 })
+}
+
+/// A `Pretrained` rule.
+fn checkpoint(value: &Value) -> Result<Checkpoint, ConfigError> {
+    let PretrainedKeys { checkpoint, prefix, revise_keys, names, arch, .. } = value.parse()?;
+    let rules = KeyRules::new(revise_keys).map_err(|e| ConfigError::new(e.to_string()).at(value))?;
+    let names = match (names, arch) {
+        (Some(Source::Mmcls), _) | (None, None) => None,
+        (Some(source), Some(arch)) => Some((source, names::backbone_of(&arch).map_err(|e| e.at(value))?)),
+        (Some(_), None) => {
+            let error = ConfigError::new("`names` does not say of which architecture the names are");
+            return Err(error.at(value).with_help("add `arch`, such as `arch='resnet18'`"));
+        }
+        (None, Some(_)) => {
+            let error = ConfigError::new("`arch` is of no use without `names`");
+            return Err(error.at(value).with_help("add `names='torchvision'` or `names='timm'`"));
+        }
+    };
+    Ok(Checkpoint { path: checkpoint, prefix, rules, names })
 }
 
 impl Rule {
@@ -408,10 +434,7 @@ impl InitCfg {
         for item in value.as_list().unwrap_or(std::slice::from_ref(value)) {
             match kind(item)? {
                 Kind::Pretrained => {
-                    let PretrainedKeys { checkpoint, prefix, revise_keys, .. } = item.parse()?;
-                    let keys =
-                        KeyRules::new(revise_keys).map_err(|e| ConfigError::new(e.to_string()).at(item))?;
-                    rules.pretrained.push(Checkpoint { path: checkpoint, prefix, rules: keys });
+                    rules.pretrained.push(checkpoint(item)?);
                 }
                 kind => rules.fills.push(Rule::parse(kind, item)?),
             }
@@ -475,7 +498,9 @@ impl Rules {
 
     /// These, then a checkpoint.
     pub fn and_checkpoint(mut self, path: &Value) -> Self {
-        self.pretrained.push(Checkpoint { path: path.clone(), prefix: None, rules: KeyRules::default() });
+        let checkpoint =
+            Checkpoint { path: path.clone(), prefix: None, rules: KeyRules::default(), names: None };
+        self.pretrained.push(checkpoint);
         self
     }
 

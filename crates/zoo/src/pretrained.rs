@@ -7,6 +7,7 @@ use occam_graph::Weights;
 use occam_io::weights::{KeyRules, ReadOptions};
 
 use crate::init_cfg::joined;
+use crate::names::{self, Source};
 use crate::{Error, Result};
 
 /// A file of weights, and under what its parameters' names begin.
@@ -18,6 +19,8 @@ pub(crate) struct Checkpoint {
     pub prefix: Option<String>,
     /// `revise_keys`: what becomes of the file's names first.
     pub rules: KeyRules,
+    /// Whose names they are then, and the class of the backbone of whose classifier.
+    pub names: Option<(Source, &'static str)>,
 }
 
 /// `Pretrained`: a module's parameters, and its buffers, from a file.
@@ -47,12 +50,19 @@ impl Pretrained {
             return Err(place(error.with_help("download the file and give its path")));
         }
         let options = ReadOptions { rules: self.checkpoint.rules.clone(), ..ReadOptions::default() };
-        let file = occam_io::weights::read(Path::new(path), &options)
+        let mut file = occam_io::weights::read(Path::new(path), &options)
             .map_err(|e| place(ConfigError::new(format!("{path:?} cannot be loaded: {e}"))))?
             .weights;
         let mut prefix = self.checkpoint.prefix.clone().unwrap_or_default();
         if !prefix.is_empty() && !prefix.ends_with('.') {
             prefix.push('.');
+        }
+        if let Some((source, backbone)) = self.checkpoint.names {
+            let below = |(name, array): (String, _)| Some((name.strip_prefix(&prefix)?.to_owned(), array));
+            file = file.into_iter().filter_map(below).collect();
+            file = names::rename(source, backbone, &file).map_err(place)?.0;
+            // These names are the classifier's, of which the module is a part.
+            prefix = joined(&self.module, "");
         }
         let found = [""].iter().chain(&WRAPPERS).find_map(|wrapper| {
             let target = |name: &str| {

@@ -147,6 +147,25 @@ fn checkpoints_of_pytorch_are_read() {
 }
 
 #[test]
+fn other_libraries_names_are_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = classifier("", "");
+    let (first, other) = (filled(&plain).unwrap(), trained(&plain));
+    let torchvision = |start: &'static str| {
+        let named = |name: &str| name.replace("backbone.", "").replace("head.", "");
+        other.iter().map(move |(name, a)| (format!("{start}{}", named(name)), a.clone()))
+    };
+    let file = save(&dir.path().join("torchvision.safetensors"), torchvision("model."));
+    let keys = "prefix='model', names='torchvision', arch='resnet18'";
+    let rule = format!(", init_cfg=dict(type='Pretrained', checkpoint={file:?}, {keys})");
+    assert_eq!(filled(&classifier("", &rule)).unwrap(), other);
+    for (name, array) in &filled(&classifier(&rule, "")).unwrap() {
+        let wanted = if name.starts_with("backbone.") { &other } else { &first };
+        assert_eq!(array, &wanted[name], "{name}");
+    }
+}
+
+#[test]
 fn checkpoints_that_do_not_fit_are_errors() {
     let dir = tempfile::tempdir().unwrap();
     let plain = classifier("", "");
@@ -185,6 +204,13 @@ fn rules_that_make_no_sense_are_errors() {
         ("dict(type='TruncNormal', layer='Conv2d', a=1.0, b=1.0)", "`a` below `b`"),
         ("dict(type='Normal', override=dict(std=0.1))", "`name`"),
         ("dict(type='Pretrained')", "checkpoint"),
+        ("dict(type='Pretrained', checkpoint='x', names='torchvision')", "which architecture"),
+        ("dict(type='Pretrained', checkpoint='x', arch='resnet18')", "without `names`"),
+        (
+            "dict(type='Pretrained', checkpoint='x', names='timm', arch='resnte18')",
+            "no architecture `resnte18`",
+        ),
+        ("dict(type='Pretrained', checkpoint='x', names='torch', arch='resnet18')", "torchvision"),
     ];
     for (rule, wanted) in cases {
         let text = format!("model = dict(type='ResNet', depth=18, init_cfg={rule})");

@@ -6,12 +6,14 @@ use std::time::Instant;
 use occam_config::{Error as ConfigError, Kind, Value};
 use occam_data::{DataPreprocessor, Dataset, Evaluator, Loader, LoaderConfig, LoaderOptions, Sampler, Seed};
 
+use super::load_from;
 use super::settings::{check, lr_factor, need, present, seed, strange_names};
 use super::{Evaluation, MakeDataset, Resume, RunOptions, Runner, Training};
 use crate::algorithm::Env;
 use crate::checkpoint::Info;
 use crate::evaluate::Metrics;
 use crate::log::LogProcessor;
+use crate::model::summary;
 use crate::optim::OptimWrapper;
 use crate::{Algorithm, Result, hooks, loops, schedules};
 
@@ -41,8 +43,8 @@ fn resume(config: &Value, asked: Resume) -> Result<Resume> {
     let (Resume::No, Some(v)) = (&asked, present(config, "resume")) else { return Ok(asked) };
     match (v.as_bool(), v.as_str()) {
         // As mmengine: from `load_from` where there is one.
-        (Some(true), _) => match present(config, "load_from").and_then(Value::as_str) {
-            Some(path) => Ok(Resume::From(path.into())),
+        (Some(true), _) => match present(config, "load_from") {
+            Some(from) => Ok(Resume::From(load_from::path(from)?.into())),
             None => Ok(Resume::Auto),
         },
         (Some(false), _) => Ok(Resume::No),
@@ -143,8 +145,9 @@ impl Runner {
         if runner.resume == Resume::No
             && let Some(v) = present(config, "load_from")
         {
-            let path = v.as_str().ok_or_else(|| ConfigError::new("`load_from` must be a path").at(v))?;
-            runner.load_weights(path.as_ref())?;
+            let fit = load_from::load(v, config.get("model"), &mut *runner.algorithm)?;
+            let path = load_from::path(v)?.display();
+            runner.reporter.message(&format!("loaded {path}: {}", summary(&fit)));
         }
         Ok(runner)
     }

@@ -2,6 +2,7 @@
 
 mod config;
 mod evaluate;
+mod load_from;
 mod save;
 mod settings;
 mod train;

@@ -33,17 +33,8 @@ impl Runner {
     /// # Errors
     /// The file cannot be read or does not fit.
     pub fn load_weights(&mut self, path: &Path) -> Result<()> {
-        let checkpoint = Checkpoint::load(path)?;
-        let whole = checkpoint.apply(&mut *self.algorithm);
-        if whole.is_ok() {
-            return Ok(());
-        }
-        // A checkpoint of the architecture alone, or of another algorithm around it.
-        let weights = checkpoint.architecture(self.algorithm.architecture().graph())?;
-        match self.algorithm.models_mut().into_iter().next() {
-            Some((_, model)) => model.load(&weights),
-            None => whole,
-        }
+        Checkpoint::load(path)?.take_over(&mut *self.algorithm, true)?;
+        Ok(())
     }
 
     /// Goes to where the run should begin; whether that is where an earlier one stopped.

@@ -119,7 +119,7 @@ fn layer_norm() -> Option<LayerNormCfg> {
 ///
 /// Parameters take mmcls' names: `patch_embed.projection`, `stages.0.blocks.0.attn.w_msa.relative_position_bias_table`,
 /// `stages.0.downsample.reduction`, .. The buffer `relative_position_index` does not exist: which row of the table goes where
-/// is part of the graph. Shifted blocks have a buffer `attn.attn_mask`, which follows from the sizes.
+/// is part of the graph, and so is what keeps the two ends of a shifted map apart.
 pub struct SwinTransformer {
     config: Config,
     rules: Rules,

@@ -3,22 +3,28 @@
 //! A map says where a parameter of torchvision's or timm's model goes in the `ImageClassifier` of the same architecture.
 //! Positions that depend on the depth of a model are found from its own names, so one map serves all of a family's sizes.
 
+mod convnext;
 mod densenet;
 mod efficientnet;
 mod inverted_residual;
+mod mnasnet;
 mod mobilenet_v2;
 mod mobilenet_v3;
 mod regnet;
 mod resnet;
+mod same;
 mod shufflenet_v2;
+mod swin_transformer;
 mod vgg;
 mod vision_transformer;
 
 use occam_config::suggest;
-use occam_graph::Weights;
+use occam_graph::{Array, Weights};
+use serde::Deserialize;
 
 /// Whose names weights have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// `torchvision.models`.
     Torchvision,
@@ -33,6 +39,9 @@ pub enum Source {
 /// A map of one name; none where the family has no such parameter.
 type Map = fn(&State<'_>, &str, &[&str]) -> Option<String>;
 
+/// A weight as the model of the given name's parameter takes it; none where that is as it is.
+type Form = fn(&str, &Array) -> Option<Array>;
+
 /// Classes of backbones that share their names, how such architectures are called elsewhere, and the maps.
 struct Family {
     backbones: &'static [&'static str],
@@ -40,6 +49,7 @@ struct Family {
     torchvision: Option<Map>,
     timm: Option<Map>,
     efficientnet_pytorch: Option<Map>,
+    form: Form,
 }
 
 const fn family(
@@ -48,10 +58,31 @@ const fn family(
     torchvision: Map,
     timm: Map,
 ) -> Family {
-    Family { backbones, archs, torchvision: Some(torchvision), timm: Some(timm), efficientnet_pytorch: None }
+    Family {
+        backbones,
+        archs,
+        torchvision: Some(torchvision),
+        timm: Some(timm),
+        efficientnet_pytorch: None,
+        form: linear,
+    }
+}
+
+/// A family of torchvision alone, whose weights are here as they are there.
+const fn of_torchvision(
+    backbones: &'static [&'static str],
+    archs: &'static [&'static str],
+    torchvision: Map,
+) -> Family {
+    Family { timm: None, form: as_it_is, ..family(backbones, archs, torchvision, torchvision) }
 }
 
 const TABLE: &[Family] = &[
+    of_torchvision(&["AlexNet"], &["alexnet"], same::alexnet),
+    Family {
+        form: convnext::form,
+        ..family(&["ConvNeXt"], &["convnext_"], convnext::torchvision, convnext::timm)
+    },
     family(&["DenseNet"], &["densenet"], densenet::map, densenet::map),
     Family {
         efficientnet_pytorch: Some(efficientnet::efficientnet_pytorch),
@@ -62,6 +93,12 @@ const TABLE: &[Family] = &[
             efficientnet::timm,
         )
     },
+    of_torchvision(&["GoogLeNet"], &["googlenet"], same::googlenet),
+    Family {
+        form: as_it_is,
+        ..family(&["InceptionV3"], &["inception_v3"], same::inception_v3, same::inception_v3)
+    },
+    Family { form: as_it_is, ..family(&["MNASNet"], &["mnasnet"], mnasnet::torchvision, mnasnet::timm) },
     family(&["MobileNetV2"], &["mobilenet_v2", "mobilenetv2"], mobilenet_v2::torchvision, mobilenet_v2::timm),
     family(&["MobileNetV3"], &["mobilenet_v3", "mobilenetv3"], mobilenet_v3::torchvision, mobilenet_v3::timm),
     family(&["RegNet"], &["regnet"], regnet::torchvision, regnet::timm),
@@ -72,6 +109,11 @@ const TABLE: &[Family] = &[
         resnet::map,
     ),
     family(&["ShuffleNetV2"], &["shufflenet_v2"], shufflenet_v2::torchvision, shufflenet_v2::torchvision),
+    of_torchvision(&["SqueezeNet"], &["squeezenet"], same::squeezenet),
+    Family {
+        form: swin_transformer::form,
+        ..family(&["SwinTransformer"], &["swin_"], swin_transformer::torchvision, swin_transformer::timm)
+    },
     family(&["VGG"], &["vgg"], vgg::torchvision, vgg::timm),
     family(
         &["VisionTransformer", "DistilledVisionTransformer"],
@@ -103,8 +145,21 @@ impl State<'_> {
     }
 }
 
-/// Gives weights of `source` the names of the backbone's class `backbone` in an `ImageClassifier`; returns them and the
-/// names that the map does not know, which stay as they are.
+/// Of a linear layer's weight, which is a convolution of one position elsewhere, the same elements as a matrix.
+fn linear(name: &str, array: &Array) -> Option<Array> {
+    let linear = name.contains(".fc.") || name.contains(".classifier.");
+    match *array.shape() {
+        [out, ref rest @ ..] if linear && rest.len() > 1 => array.reshape([out, rest.iter().product()]).ok(),
+        _ => None,
+    }
+}
+
+fn as_it_is(_: &str, _: &Array) -> Option<Array> {
+    None
+}
+
+/// Gives weights of `source` the names of the backbone's class `backbone` in an `ImageClassifier`, and the shapes and the
+/// order of elements that they have there; returns them and the names that the map does not know, which stay as they are.
 ///
 /// # Errors
 /// There is no map of that source for the family, or two names become one.
@@ -142,14 +197,7 @@ pub fn rename(
             unknown.push(name.clone());
             name.clone()
         });
-        // A convolution of one position is a linear layer.
-        let linear = target.contains(".fc.") || target.contains(".classifier.");
-        let array = match *array.shape() {
-            [out, ref rest @ ..] if linear && rest.len() > 1 => {
-                array.reshape([out, rest.iter().product()]).unwrap_or_else(|_| array.clone())
-            }
-            _ => array.clone(),
-        };
+        let array = (family.form)(&target, array).unwrap_or_else(|| array.clone());
         if renamed.insert(target.clone(), array).is_some() {
             return wrong(format!("`{name}` and one before it both become `{target}`"));
         }

@@ -3,7 +3,7 @@
 use occam_graph::ops::{
     AdaptivePad, Binary, Concat, DropUnit, Flatten, MatMul, Scale, Slice, Softmax, Transpose, Unflatten,
 };
-use occam_graph::{Role, ValueId};
+use occam_graph::{Array, Role, ValueId};
 
 use super::{features, linear};
 use crate::error::refuse;
@@ -13,7 +13,7 @@ use crate::{Init, Net, Result};
 /// windows, in each of which every place attends to every other. A learned bias for every distance is added to the scores.
 ///
 /// Windows of a rolled map that hold places from both of its ends get −100 added to the scores between these; the numbers,
-/// which follow from the sizes, are the buffer `attn_mask`.
+/// which follow from the sizes, are the constant `attn_mask`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WindowAttention {
     pub heads: usize,
@@ -107,17 +107,12 @@ impl WindowAttention {
         [rows, columns]: [usize; 2],
     ) -> Result<ValueId> {
         let each = width / self.heads.max(1);
-        let places = self.window * self.window;
-        let mask = if self.shift > 0 {
-            let init = Init::WindowMask { shift: self.shift };
-            let shape = [rows, columns, 1, places, places];
-            let mask = net.parameter("attn_mask", &shape, Role::Buffer, init)?;
-            // Windows lie row by row in one axis.
-            let mask = transposed(net, "attn_mask.last", mask, &[2, 3, 4, 0, 1])?;
-            let mask = net.op("attn_mask.windows", Flatten { axis: 3 }, &[mask])?;
-            Some(transposed(net, "attn_mask.first", mask, &[3, 0, 1, 2])?)
-        } else {
-            None
+        let mask = match self.shift {
+            0 => None,
+            shift => {
+                let mask = window_mask([rows, columns], self.window, shift)?;
+                Some(net.constant("attn_mask", mask)?)
+            }
         };
         net.layer("w_msa", &[x], |net| {
             let qkv = linear(net, "qkv", x, width.saturating_mul(3), true)?;
@@ -172,5 +167,46 @@ impl WindowAttention {
         let bias = transposed(net, "bias.heads", bias, &[4, 2, 3, 0, 1])?;
         let bias = net.op("bias.flat", Flatten { axis: 1 }, &[bias])?;
         split(net, "bias", bias, 1, &[side * side, side * side])
+    }
+}
+
+/// What is added to the scores in windows of so many rows and columns, `[windows, 1, L, L]` with `L` places each, of a map that
+/// was rolled by `shift`: −100 between places of which one was at the other end of the map, else 0.
+///
+/// # Errors
+/// There is no memory for it.
+fn window_mask([rows, columns]: [usize; 2], side: usize, shift: usize) -> Result<Array> {
+    // The last windows alone hold places of both ends: the last `shift` of their places.
+    let moved = |window: usize, count: usize, place: usize| window + 1 == count && place + shift >= side;
+    let places = side.saturating_mul(side);
+    let windows = rows.saturating_mul(columns);
+    let mut data: Vec<f32> = Vec::new();
+    let count = windows.saturating_mul(places).saturating_mul(places);
+    if data.try_reserve_exact(count).is_err() {
+        return refuse(format!("window_size={side}: there is no memory for the mask of {windows} windows"));
+    }
+    for (row, column) in (0..rows).flat_map(|r| (0..columns).map(move |c| (r, c))) {
+        let part = |place: usize| (moved(row, rows, place / side), moved(column, columns, place % side));
+        for a in 0..places {
+            data.extend((0..places).map(|b| if part(a) == part(b) { 0.0 } else { -100.0 }));
+        }
+    }
+    Ok(Array::from_f32([windows, 1, places, places], data)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two windows of 2x2 side by side, rolled by 1: in the first the second row is from the other end, in the second the
+    /// second column too.
+    #[test]
+    fn masks_part_the_ends_of_a_map() {
+        let mask = window_mask([1, 2], 2, 1).unwrap();
+        let zeros: Vec<bool> = mask.as_f32().unwrap().iter().map(|&v| v == 0.0).collect();
+        let rows = |window: usize| zeros.chunks(4).skip(4 * window).take(4).map(<[bool]>::to_vec);
+        let apart = [[true, true, false, false], [true, true, false, false]];
+        assert!(rows(0).take(2).eq(apart.map(|r| r.to_vec())));
+        assert!(rows(1).enumerate().all(|(i, row)| (0..4).all(|j| row[j] == (i == j))));
     }
 }

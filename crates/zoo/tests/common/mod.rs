@@ -72,9 +72,8 @@ pub fn step_on(model: TaskModel, state: &[(String, Vec<usize>)], shape: &[usize]
 
 /// [`step_on`] with the gradients of the loss in that mode.
 pub fn step_in(mode: Mode, model: TaskModel, state: &[(String, Vec<usize>)], shape: &[usize]) -> Step {
-    let params = model.graph.params().filter(|(_, v)| !v.name.ends_with("attn_mask"));
     let mut found: Vec<(String, Vec<usize>)> =
-        params.map(|(_, v)| (v.name.clone(), v.fact.known_shape().unwrap())).collect();
+        model.graph.params().map(|(_, v)| (v.name.clone(), v.fact.known_shape().unwrap())).collect();
     let mut wanted = state.to_vec();
     found.sort();
     wanted.sort();
