@@ -12,6 +12,9 @@ pub enum Error {
     /// A computation failed.
     #[error(transparent)]
     Engine(#[from] occam_engine::Error),
+    /// A model's file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] occam_io::Error),
     /// Labels or predictions do not fit the model.
     #[error("{0}")]
     Sample(String),

@@ -34,7 +34,7 @@ pub use init::{Init, Inits, initialize};
 pub use losses::{
     AsymmetricLoss, ClsLoss, CrossEntropyLoss, FocalLoss, LabelSmoothLoss, Reduction, SmoothMode,
 };
-pub use models::{Architecture, ImageClassifier, TaskModel};
+pub use models::{Architecture, FromFile, ImageClassifier, OnnxClassifier, TaskModel};
 pub use necks::{GeneralizedMeanPooling, GlobalAveragePooling, LinearReduction, Neck};
 pub use net::{Net, NormCfg, Returned};
 pub use task::{Losses, SiteCall, Sites, Task};
