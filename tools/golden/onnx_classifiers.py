@@ -94,8 +94,8 @@ def quantized(model):
 
     def weight(name, tensor):
         array = tensor.detach().numpy()
-        # The largest elements lie outside of the range.
-        scale = (np.abs(array.reshape(array.shape[0], -1)).max(1) / 100).astype(np.float32)
+        # The largest elements of every channel lie outside of the range.
+        scale = (np.abs(array.reshape(array.shape[0], -1)).max(1) / 150).astype(np.float32)
         return fake(name, constant(name, array), scale, np.zeros(array.shape[0], np.int8), 0)
 
     x = fake("image", "image", np.float32(1 / 64), np.uint8(128))

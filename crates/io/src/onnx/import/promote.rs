@@ -25,6 +25,8 @@ const LEARNED: &[(&str, usize, usize)] = &[
     ("Mul", 0, 1),
     ("Div", 0, 1),
     ("Gather", 0, 0),
+    ("Expand", 0, 0),
+    ("QuantizeLinear", 0, 0),
 ];
 
 /// Makes the constants that layers learn parameters: floats with at least one axis and two elements, or more than one

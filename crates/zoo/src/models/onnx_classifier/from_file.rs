@@ -1,7 +1,7 @@
 //! Writing a file's model again.
 
 use occam_graph::{Fact, Graph, Weights};
-use occam_io::onnx::{ModelProto, Origin, export_imported};
+use occam_io::onnx::{Halves, ModelProto, Origin, export_imported};
 
 use super::ending::Ending;
 use crate::Result;
@@ -13,6 +13,7 @@ pub struct FromFile {
     /// The input as the file has it.
     pub(super) input: Fact,
     pub(super) ending: Option<Ending>,
+    pub(super) halves: Halves,
 }
 
 impl FromFile {
@@ -23,10 +24,11 @@ impl FromFile {
 
     /// The file of `graph`, the model's or one that was made of it, with `weights`: inputs, outputs, nodes and parameters
     /// have their names, texts and metadata are there, images have the sizes that the file gave them, and their number is
-    /// fixed where it was.
+    /// fixed where it was. What the file stored in half precision is stored so again, and computed in `f32`.
     ///
     /// # Errors
-    /// A parameter is missing or has another shape, or the graph cannot be written.
+    /// A parameter is missing or has another shape, or a number that is too large for its type in the file, or the graph
+    /// cannot be written.
     pub fn write(&self, graph: &Graph, weights: &Weights) -> Result<ModelProto> {
         let mut graph = graph.clone();
         for id in graph.inputs().to_vec() {
@@ -36,6 +38,8 @@ impl FromFile {
         if let Some(ending) = &self.ending {
             ending.put_back(&mut graph)?;
         }
-        Ok(export_imported(&graph, weights, &self.origin)?)
+        let mut model = export_imported(&graph, weights, &self.origin)?;
+        self.halves.narrow(&mut model, |name| weights.contains_key(name))?;
+        Ok(model)
     }
 }

@@ -13,12 +13,11 @@ use std::path::Path;
 
 use occam_config::{Error as ConfigError, Registry, Value};
 use occam_graph::ops::BatchNorm;
-use occam_graph::{Graph, Op, Patch, Role};
+use occam_graph::{Graph, Op, Patch};
 use serde::Deserialize;
 
 use super::image_classifier::batch_augments;
 use super::{Architecture, TaskModel};
-use crate::error::refuse;
 use crate::heads::{ClsTask, TopK};
 use crate::{Error, Inits, Result};
 
@@ -105,12 +104,6 @@ impl Architecture for OnnxClassifier {
             frozen::freeze(&mut graph, entry)?;
         }
         keep_statistics(&mut graph, self.norm_eval)?;
-        if !graph.params().any(|(_, v)| v.role() == Some(Role::Weight) && !v.frozen) {
-            let why =
-                if self.frozen.is_empty() { "its weights are stored as integers" } else { "all are frozen" };
-            return refuse(format!("{} has no weights that could learn: {why}", path.display()))
-                .map_err(place);
-        }
         Ok(TaskModel {
             graph,
             inits,

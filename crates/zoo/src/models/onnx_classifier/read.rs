@@ -4,8 +4,8 @@ use std::path::Path;
 
 use occam_graph::onnx::Onnx;
 use occam_graph::recognize::recognize;
-use occam_graph::{DType, Dim, Fact, Graph, Op, ValueId, Weights};
-use occam_io::onnx::{ImportOptions, Imported, export_imported, import_model, read_model};
+use occam_graph::{DType, Dim, Fact, Graph, Op, Patch, Source, ValueId, Weights};
+use occam_io::onnx::{Halves, ImportOptions, Imported, export_imported, import_model, read_model};
 
 use super::batch;
 use super::ending::Ending;
@@ -20,7 +20,8 @@ use crate::error::refuse;
 /// The file cannot be read, is no classifier of images, or is made for one number of images in a way that cannot be
 /// opened.
 pub(super) fn read(path: &Path) -> Result<(Graph, Weights, FromFile)> {
-    let proto = read_model(path)?;
+    let mut proto = read_model(path)?;
+    let halves = Halves::widen(&mut proto)?;
     let Imported { mut graph, mut weights, origin } =
         import_model(proto.clone(), path, &ImportOptions::default())?;
     let input = images(&graph)?;
@@ -39,10 +40,11 @@ pub(super) fn read(path: &Path) -> Result<(Graph, Weights, FromFile)> {
         }
     }
     recognize(&mut graph, &mut weights)?;
+    drop_idle_casts(&mut graph)?;
     let ending = Ending::cut(&mut graph)?;
     scores(&graph)?;
     learnable(&graph)?;
-    Ok((graph, weights, FromFile { origin, input: fact, ending }))
+    Ok((graph, weights, FromFile { origin, input: fact, ending, halves }))
 }
 
 /// The only input.
@@ -64,25 +66,30 @@ fn scores(graph: &Graph) -> Result<()> {
         return refuse(format!("a classifier gives one output, f32 [N, classes]; the file gives {list}"));
     };
     let fact = &graph.value(*id)?.fact;
-    match fact.shape.as_slice() {
-        [_, classes] if fact.dtype == DType::F32 && classes.known().is_some() => {}
+    let (images, classes) = match fact.shape.as_slice() {
+        [images, classes] if fact.dtype == DType::F32 => (images, classes),
         _ => {
             return refuse(format!(
                 "a classifier gives one output, f32 [N, classes]; the file gives `{name}`: {fact}"
             ));
         }
-    }
-    if !fact.shape.first().is_some_and(|d| d.known().is_some()) {
-        return Ok(());
-    }
-    let by = match batch::baked(graph, *id)? {
-        Some((node, op)) => format!("node `{node}` ({op}) does not follow the number of images"),
-        None => "no node follows the number of images".to_owned(),
     };
-    refuse(format!(
-        "output `{name}` is {fact} whatever the number of images is: {by}. Export the model with an open batch \
-         (`dynamic_axes` or `dynamic_shapes` of torch.onnx.export)"
-    ))
+    if images.known().is_some() {
+        let by = match batch::baked(graph, *id)? {
+            Some((node, op)) => format!("node `{node}` ({op}) does not follow the number of images"),
+            None => "no node follows the number of images".to_owned(),
+        };
+        return refuse(format!(
+            "output `{name}` is {fact} whatever the number of images is: {by}. Export the model with an open batch \
+             (`dynamic_axes` or `dynamic_shapes` of torch.onnx.export)"
+        ));
+    }
+    match classes.known() {
+        Some(_) => Ok(()),
+        None => {
+            refuse(format!("the number of classes of output `{name}`, {fact}, does not follow from the file"))
+        }
+    }
 }
 
 /// Names and facts of values, for people.
@@ -109,6 +116,28 @@ fn open(graph: &mut Graph, input: ValueId) -> Result<()> {
     }
     graph.set_fact(input, Fact { shape, ..fact })?;
     Ok(graph.infer()?)
+}
+
+/// Removes each `Cast` to the type that its operand has, as there are once all floats are `f32`.
+fn drop_idle_casts(graph: &mut Graph) -> Result<()> {
+    let mut patch = Patch::new("drop_idle_casts");
+    for id in graph.order()?.into_iter().rev() {
+        let node = graph.node(id)?;
+        let (Op::Onnx(op), [x], [y]) = (&node.op, node.inputs.as_slice(), node.outputs.as_slice()) else {
+            continue;
+        };
+        let (from, to) = (graph.value(*x)?, graph.value(*y)?);
+        let inner = matches!(from.source, Source::Node(..));
+        let returned = graph.outputs().iter().any(|(_, v)| v == y);
+        if op.op_type == "Cast" && from.fact == to.fact && (inner || !returned) {
+            patch.replace(*y, *x);
+            patch.remove(id);
+        }
+    }
+    if !patch.is_empty() {
+        patch.apply(graph)?;
+    }
+    Ok(())
 }
 
 /// Refuses what cannot be trained by its type or its form.
