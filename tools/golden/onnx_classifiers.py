@@ -56,12 +56,12 @@ class Tokens(nn.Module):
         n = int(x.shape[0])
         x = self.patch(x).reshape(n, 8, 16).transpose(1, 2)
         x = torch.cat([self.token.expand(n, -1, -1), x], 1) + self.position
-        y = self.qkv(self.norm(x)).reshape(n, 17, 3, self.heads, 4).permute(2, 0, 3, 1, 4)
-        q, k, v = y[0], y[1], y[2]
-        y = torch.softmax(q @ k.transpose(2, 3) / 2, 3) @ v
-        # Heads of all images one after another, as nn.MultiheadAttention has them.
-        y = y.reshape(n * self.heads, 17, 4).reshape(n, self.heads, 17, 4)
-        x = x + self.out(y.transpose(1, 2).reshape(n, 17, 8))
+        # Tokens come first and images second, heads beside images, as nn.MultiheadAttention has them.
+        q, k, v = self.qkv(self.norm(x)).transpose(0, 1).chunk(3, 2)
+        q, k, v = (t.reshape(17, n * self.heads, 4).transpose(0, 1) for t in (q, k, v))
+        y = torch.softmax(q @ k.transpose(1, 2) / 2, 2) @ v
+        y = self.out(y.transpose(0, 1).reshape(17 * n, 8)).reshape(17, n, 8)
+        x = x + y.transpose(0, 1)
         return self.head(x[:, 0])
 
 

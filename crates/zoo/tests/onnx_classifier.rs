@@ -218,6 +218,35 @@ fn clipped_weights_do_not_learn() {
     assert!(clipped >= 18 && free >= 80, "{clipped} {free}");
 }
 
+/// What is done to images before the first layer is no layer.
+#[test]
+fn preparing_images_is_not_learned() {
+    use occam_io::onnx::proto::{NodeProto, TensorProto};
+    let mut model = occam_io::onnx::read_model(path("classifier.onnx")).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    for (name, op, from) in [("shifted", "Sub", "image"), ("scaled", "Div", "shifted")] {
+        graph.initializer.push(TensorProto {
+            name: Some(format!("{name}.by")),
+            dims: vec![1, 1, 1, 28],
+            data_type: Some(1),
+            float_data: vec![2.0; 28],
+            ..TensorProto::default()
+        });
+        graph.node.push(NodeProto {
+            input: vec![from.into(), format!("{name}.by")],
+            output: vec![name.into()],
+            op_type: Some(op.into()),
+            ..NodeProto::default()
+        });
+    }
+    graph.node.iter_mut().find(|n| n.op_type() == "Conv").unwrap().input[0] = "scaled".into();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prepared.onnx");
+    occam_io::onnx::write_model(&file, &model).unwrap();
+    let model = build(file.to_str().unwrap(), "").unwrap();
+    assert_eq!(model.graph.params().filter(|(_, v)| v.role() == Some(Role::Weight)).count(), 8);
+}
+
 #[test]
 fn another_number_of_classes_makes_the_last_layer_anew() {
     let model = model("classifier.onnx", "num_classes=4");

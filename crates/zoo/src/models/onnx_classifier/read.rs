@@ -22,12 +22,15 @@ use crate::error::refuse;
 pub(super) fn read(path: &Path) -> Result<(Graph, Weights, FromFile)> {
     let mut proto = read_model(path)?;
     let halves = Halves::widen(&mut proto)?;
-    let Imported { mut graph, mut weights, origin } =
-        import_model(proto.clone(), path, &ImportOptions::default())?;
-    let input = images(&graph)?;
-    let fact = graph.value(input)?.fact.clone();
+    let mut model = import_model(proto.clone(), path, &ImportOptions::default())?;
+    let input = images(&model.graph)?;
+    learnable(&model.graph)?;
+    let fact = model.graph.value(input)?.fact.clone();
     match fact.shape.first().and_then(Dim::known) {
-        None => open(&mut graph, input)?,
+        None => {
+            open(&mut model.graph, input)?;
+            recognize(&mut model.graph, &mut model.weights)?;
+        }
         Some(size) => {
             // Shapes follow from the number of images, so nothing may be folded before it is open.
             let as_is = ImportOptions { fold: false };
@@ -36,14 +39,18 @@ pub(super) fn read(path: &Path) -> Result<(Graph, Weights, FromFile)> {
             open(&mut whole.graph, input)?;
             batch::open(&mut whole.graph, size)?;
             let proto = export_imported(&whole.graph, &whole.weights, &whole.origin)?;
-            Imported { graph, weights, .. } = import_model(proto, path, &ImportOptions::default())?;
+            let mut opened = import_model(proto, path, &ImportOptions::default())?;
+            scores(&opened.graph)?;
+            recognize(&mut model.graph, &mut model.weights)?;
+            recognize(&mut opened.graph, &mut opened.weights)?;
+            batch::same(&model, &opened, size)?;
+            model = Imported { origin: model.origin, ..opened };
         }
     }
-    recognize(&mut graph, &mut weights)?;
+    let Imported { mut graph, weights, origin } = model;
     drop_idle_casts(&mut graph)?;
     let ending = Ending::cut(&mut graph)?;
     scores(&graph)?;
-    learnable(&graph)?;
     Ok((graph, weights, FromFile { origin, input: fact, ending, halves }))
 }
 
