@@ -247,3 +247,118 @@ fn rename(nodes: &mut [NodeProto], renamed: &HashMap<String, String>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use occam_graph::{DType, Weights};
+    use occam_interp::Interpreter;
+
+    use super::*;
+    use crate::onnx::proto::{
+        OperatorSetIdProto, TensorShapeProto, TypeProto, dimension, type_proto::Tensor as TensorType,
+    };
+    use crate::onnx::{ImportOptions, export_imported, import_bytes, import_model};
+    use prost::Message;
+
+    fn end(name: &str, sizes: [i64; 2], dtype: DataType) -> ValueInfoProto {
+        let dim = |n: i64| dimension::Dimension {
+            value: Some(dimension::Value::DimValue(n)),
+            ..dimension::Dimension::default()
+        };
+        let tensor = TensorType {
+            elem_type: Some(dtype.into()),
+            shape: Some(TensorShapeProto { dim: sizes.map(dim).to_vec() }),
+        };
+        let value = Some(type_proto::Value::TensorType(tensor));
+        let r#type = Some(TypeProto { value, denotation: None });
+        ValueInfoProto { name: Some(name.into()), r#type, ..ValueInfoProto::default() }
+    }
+
+    fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+        NodeProto {
+            name: Some(format!("{output}.node")),
+            op_type: Some(op.into()),
+            input: inputs.iter().map(|&i| i.to_owned()).collect(),
+            output: vec![output.to_owned()],
+            attribute,
+            ..NodeProto::default()
+        }
+    }
+
+    /// `y = f16(relu(x · weight) · f32(scale))`, where everything but the products is stored in half the bits.
+    fn model() -> ModelProto {
+        let weight = vec![f16::from_f32(0.5), f16::from_f32(-1.0), f16::from_f32(2.0), f16::from_f32(0.25)];
+        let weight = Array::new([2, 2], Data::F16(weight)).unwrap();
+        let scale = Array::new([2], Data::BF16(vec![bf16::from_f32(3.0), bf16::from_f32(1.5)])).unwrap();
+        let to = |dtype: DataType| vec![AttributeProto::int("to", i32::from(dtype).into())];
+        let graph = GraphProto {
+            name: Some("halves".into()),
+            input: vec![end("x", [1, 2], DataType::Float16)],
+            output: vec![end("y", [1, 2], DataType::Float16)],
+            initializer: vec![tensor("weight", &weight).unwrap(), tensor("scale", &scale).unwrap()],
+            node: vec![
+                node("MatMul", &["x", "weight"], "product", Vec::new()),
+                node("Relu", &["product"], "above", Vec::new()),
+                node("Cast", &["above"], "single", to(DataType::Float)),
+                node("Cast", &["scale"], "factor", to(DataType::Float)),
+                node("Mul", &["single", "factor"], "scaled", Vec::new()),
+                node("Cast", &["scaled"], "y", to(DataType::Float16)),
+            ],
+            ..GraphProto::default()
+        };
+        let opset = OperatorSetIdProto { domain: None, version: Some(17) };
+        ModelProto {
+            ir_version: Some(8),
+            graph: Some(graph),
+            opset_import: vec![opset],
+            ..ModelProto::default()
+        }
+    }
+
+    fn run(model: ModelProto, x: Array) -> Array {
+        let model = import_bytes(model.encode_to_vec(), &ImportOptions::default()).unwrap();
+        let outputs = Interpreter::new(&model.graph, &model.weights)
+            .unwrap()
+            .run(&Weights::from([("x".to_owned(), x)]))
+            .unwrap();
+        outputs.first().unwrap().1.clone()
+    }
+
+    #[test]
+    fn halves_become_single_and_half_again() {
+        let x = || Array::new([1, 2], Data::F16(vec![f16::from_f32(2.0), f16::from_f32(1.0)])).unwrap();
+        // [2, 1] · [[0.5, −1], [2, 0.25]] = [3, −1.75]
+        let wanted = Array::new([1, 2], Data::F16(vec![f16::from_f32(9.0), f16::ZERO])).unwrap();
+        assert!(run(model(), x()) == wanted);
+
+        let mut single = model();
+        let halves = Halves::widen(&mut single).unwrap();
+        assert!(!halves.is_empty());
+        assert_eq!(single.graph.as_ref().unwrap().node.len(), 5, "the cast of the scale went");
+        let imported = import_model(single, std::path::Path::new("m"), &ImportOptions::default()).unwrap();
+        let types: Vec<(&str, DType)> =
+            imported.graph.values().map(|(_, v)| (v.name.as_str(), v.fact.dtype)).collect();
+        assert!(types.iter().all(|(_, dtype)| *dtype == DType::F32), "{types:?}");
+
+        let mut again = export_imported(&imported.graph, &imported.weights, &imported.origin).unwrap();
+        halves.narrow(&mut again, |name| imported.weights.contains_key(name)).unwrap();
+        let graph = again.graph.as_ref().unwrap();
+        for (name, dtype) in [("weight", DataType::Float16), ("scale", DataType::Bfloat16)] {
+            let stored = graph.initializer.iter().find(|t| t.name() == name).unwrap();
+            assert_eq!(stored.data_type(), i32::from(dtype));
+        }
+        assert_eq!(elements(&graph.input[0]), Some(DataType::Float16.into()));
+        assert!(run(again, x()) == wanted);
+    }
+
+    #[test]
+    fn models_without_halves_stay() {
+        let mut single = model();
+        Halves::widen(&mut single).unwrap();
+        let before = single.clone();
+        let none = Halves::widen(&mut single).unwrap();
+        assert!(none.is_empty() && single == before);
+        none.narrow(&mut single, |_| true).unwrap();
+        assert_eq!(single, before);
+    }
+}
