@@ -32,6 +32,12 @@ impl From<Error> for occam_config::Error {
     }
 }
 
+/// Whether building a model failed only because the file that it comes from is not there.
+pub fn is_absent(error: &occam_config::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|e| e.downcast_ref::<Error>());
+    matches!(source, Some(Error::File(occam_io::Error::Io { reason, .. })) if reason.kind() == std::io::ErrorKind::NotFound)
+}
+
 /// A config error without a place; the registry adds the component's.
 pub(crate) fn refuse<T>(message: impl Into<String>) -> Result<T> {
     Err(Error::Config(occam_config::Error::new(message.into())))

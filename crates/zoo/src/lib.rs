@@ -25,7 +25,7 @@ pub use backbones::{
     MobileNetV3, RegNet, ResNet, ShuffleNetV1, ShuffleNetV2, SqueezeNet, SwinTransformer, Vgg,
     VisionTransformer, WideResNet,
 };
-pub use error::{Error, Result};
+pub use error::{Error, Result, is_absent};
 pub use heads::{
     ClsHead, ClsTask, Head, LinearClsHead, MultiLabelClsHead, MultiLabelLinearClsHead, MultiLabelTask,
     StackedLinearClsHead, VisionTransformerClsHead,
