@@ -317,6 +317,21 @@ impl Graph {
         }
     }
 
+    /// Gives two values each the name of the other.
+    ///
+    /// # Errors
+    /// One does not exist.
+    pub fn swap_names(&mut self, a: ValueId, b: ValueId) -> Result<()> {
+        let (of_a, of_b) = (self.value(a)?.name.clone(), self.value(b)?.name.clone());
+        for (id, name) in [(a, of_b), (b, of_a)] {
+            self.names.insert(name.clone(), id);
+            if let Some(value) = self.values.get_mut(id.index()).and_then(Option::as_mut) {
+                value.name = name;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes a parameter one that never learns.
     ///
     /// # Errors

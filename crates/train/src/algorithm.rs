@@ -201,6 +201,10 @@ struct Plain {
 
 impl Algorithm for Plain {
     fn train_step(&mut self, batch: &Batch, context: &StepContext) -> Result<Step> {
+        if !self.model.params.iter().any(|(_, p)| p.trainable) {
+            let message = "the model has no weights that could learn: all are frozen, or stored as integers";
+            return Err(Error::Other(message.into()));
+        }
         let leaves = self.model.params.leaves();
         let request = Request { noise: Some(context.noise("")), ..Request::new(Mode::Train) };
         let outputs = self.model.forward(&leaves, batch, &request)?;

@@ -1,7 +1,7 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped.
 //!
-//! One safetensors file: weights under their state-dict names, further tensors under `<space>/<name>`, and where the run
-//! stands as JSON in the metadata entry `occam`. Random streams are named by seed, purpose, epoch and iteration, so there
+//! One safetensors file: weights under their state-dict names, with a slash before those that have one in them, further
+//! tensors under `<space>/<name>`, and where the run stands as JSON in the metadata entry `occam`. Random streams are named by seed, purpose, epoch and iteration, so there
 //! is nothing of them to store.
 //!
 //! | space | |
@@ -25,6 +25,9 @@ use crate::{Algorithm, Error, Result};
 pub(crate) const OPTIMIZER: &str = "optimizer";
 /// Space of accumulated gradients.
 pub(crate) const ACCUMULATED: &str = "accumulated";
+
+/// The metadata entry that says where the run stands.
+const POSITION: &str = "occam";
 
 /// What hooks remember, by keys of their own.
 pub type Info = serde_json::Map<String, serde_json::Value>;
@@ -99,12 +102,14 @@ impl Draft {
     /// # Errors
     /// The disk failed.
     pub fn write(self, path: &Path, position: &Position) -> Result<()> {
-        let mut all = self.weights;
+        // Names from ONNX files may have slashes; these are of the space without a name.
+        let whole = |name: String| if name.contains('/') { format!("/{name}") } else { name };
+        let mut all: Weights = self.weights.into_iter().map(|(name, array)| (whole(name), array)).collect();
         for (space, tensors) in self.spaces {
             all.extend(tensors.into_iter().map(|(name, array)| (format!("{space}/{name}"), array)));
         }
         let json = serde_json::to_string(position).map_err(|e| Error::Other(e.to_string()))?;
-        let metadata = IndexMap::from([("occam".to_owned(), json)]);
+        let metadata = IndexMap::from([(POSITION.to_owned(), json)]);
         Ok(occam_io::safetensors::save(path, &all, &metadata)?)
     }
 }
@@ -130,13 +135,12 @@ impl Checkpoint {
         let (all, metadata) = occam_io::safetensors::load(path)?;
         let (mut weights, mut spaces) = (Weights::new(), IndexMap::<String, Weights>::new());
         for (name, array) in all {
-            match name.split_once('/') {
+            match name.split_once('/').filter(|_| metadata.contains_key(POSITION)) {
+                Some(("", key)) => _ = weights.insert(key.to_owned(), array),
                 Some((space, key)) => {
                     spaces.entry(space.to_owned()).or_default().insert(key.to_owned(), array);
                 }
-                None => {
-                    weights.insert(name, array);
-                }
+                None => _ = weights.insert(name, array),
             }
         }
         let refuse = |message: String| Error::Checkpoint { path: path.into(), message };
@@ -144,7 +148,7 @@ impl Checkpoint {
         struct Layout {
             format: u32,
         }
-        let position = match metadata.get("occam") {
+        let position = match metadata.get(POSITION) {
             None => None,
             Some(text) => {
                 let damaged = |e: serde_json::Error| refuse(format!("its position is damaged: {e}"));

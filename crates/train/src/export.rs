@@ -5,19 +5,24 @@ use std::path::Path;
 use indexmap::IndexMap;
 use occam_config::Value;
 use occam_graph::{Dim, Fact, Graph};
+use occam_zoo::FromFile;
 
 use crate::recipe::{Bench, Trained};
 use crate::runner::{Resume, RunOptions, Runner};
-use crate::{Error, Result};
+use crate::{Error, Model, Result};
+
+/// The operator set of models that are written for the first time.
+const DEFAULT_OPSET: i64 = 17;
 
 /// How a model is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportOptions {
-    /// ONNX operator set.
-    pub opset: i64,
-    /// Name of the graph in the file.
+    /// ONNX operator set; 17 where none, or that of the file which the model comes from.
+    pub opset: Option<i64>,
+    /// Name of the graph in the file; a model that comes from a file keeps its own.
     pub name: String,
-    /// Channels, height and width of the images; those of the config's data where none.
+    /// Channels, height and width of the images; where none, those of the config's data, or what the file says that the
+    /// model comes from.
     pub image_size: Option<[usize; 3]>,
 }
 
@@ -45,10 +50,15 @@ pub fn fix_image_size(graph: &Graph, [c, h, w]: [usize; 3]) -> Result<Graph> {
     let mut graph = graph.clone();
     for &id in graph.inputs().to_vec().iter() {
         let fact = graph.value(id)?.fact.clone();
-        if let [n, channels, _, _] = fact.shape.as_slice() {
+        if let [n, channels, height, width] = fact.shape.as_slice() {
             if !channels.may_equal(&c.into()) {
                 return Err(Error::Other(format!(
                     "the model takes {channels} channels, the images have {c}"
+                )));
+            }
+            if !height.may_equal(&h.into()) || !width.may_equal(&w.into()) {
+                return Err(Error::Other(format!(
+                    "the model takes images of {height}x{width}, the images are {h}x{w}"
                 )));
             }
             let shape = [n.clone(), Dim::Known(c), Dim::Known(h), Dim::Known(w)];
@@ -66,17 +76,35 @@ pub fn fix_image_size(graph: &Graph, [c, h, w]: [usize; 3]) -> Result<Graph> {
 /// The model has no ONNX form in that operator set, or the disk failed.
 pub fn write(runner: &Runner, path: &Path, options: &ExportOptions) -> Result<()> {
     let model = runner.algorithm().architecture();
+    if let Some(file) = model.file() {
+        return write_again(model, file, path, options);
+    }
     let size = match options.image_size {
         Some(size) => size,
         None => runner.image_size()?,
     };
     let graph = fix_image_size(model.graph(), size)?;
     let onnx = occam_io::onnx::ExportOptions {
-        opset: options.opset,
+        opset: options.opset.unwrap_or(DEFAULT_OPSET),
         name: options.name.clone(),
         metadata: IndexMap::new(),
         ..occam_io::onnx::ExportOptions::default()
     };
     let proto = occam_io::onnx::export(&graph, &model.params.to_weights()?, &onnx)?;
+    Ok(occam_io::onnx::write_model(path, &proto)?)
+}
+
+/// Writes a model that comes from a file as that has it, with its present weights.
+fn write_again(model: &Model, file: &FromFile, path: &Path, options: &ExportOptions) -> Result<()> {
+    if let Some(opset) = options.opset.filter(|&n| n != file.opset()) {
+        return Err(Error::Other(format!(
+            "the model's file has operators of version {}, which are written as they are, not of version {opset}",
+            file.opset()
+        )));
+    }
+    if let Some(size) = options.image_size {
+        fix_image_size(model.graph(), size)?;
+    }
+    let proto = file.write(model.graph(), &model.params.to_weights()?)?;
     Ok(occam_io::onnx::write_model(path, &proto)?)
 }

@@ -7,7 +7,7 @@ use occam_config::Value;
 use occam_data::{Batch, DataSample, Seed};
 use occam_engine::{Autocast, Bound, Device, Executor, Mode, Outputs, Params, Request, Tensor};
 use occam_graph::{Fit, Graph, Weights};
-use occam_zoo::{Losses, Sites, Task, TaskModel};
+use occam_zoo::{FromFile, Losses, Sites, Task, TaskModel};
 
 use crate::{Error, Result};
 
@@ -19,6 +19,7 @@ pub struct Model {
     task: Arc<dyn Task>,
     data_preprocessor: Option<Value>,
     batch_augments: Option<Value>,
+    file: Option<FromFile>,
     device: Device,
     autocast: Autocast,
 }
@@ -38,6 +39,7 @@ impl Model {
             task: model.task.into(),
             data_preprocessor: model.data_preprocessor,
             batch_augments: model.batch_augments,
+            file: model.file,
             device: device.clone(),
             autocast: Autocast::default(),
         })
@@ -61,6 +63,11 @@ impl Model {
     /// What its preprocessor gets as `batch_augments`, where its config says so.
     pub fn batch_augments(&self) -> Option<&Value> {
         self.batch_augments.as_ref()
+    }
+
+    /// What else its file says, where it comes from one.
+    pub fn file(&self) -> Option<&FromFile> {
+        self.file.as_ref()
     }
 
     /// The device it runs on.

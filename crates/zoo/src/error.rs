@@ -12,6 +12,9 @@ pub enum Error {
     /// A computation failed.
     #[error(transparent)]
     Engine(#[from] occam_engine::Error),
+    /// A model's file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] occam_io::Error),
     /// Labels or predictions do not fit the model.
     #[error("{0}")]
     Sample(String),
@@ -27,6 +30,12 @@ impl From<Error> for occam_config::Error {
             other => occam_config::Error::other(other),
         }
     }
+}
+
+/// Whether building a model failed only because the file that it comes from is not there.
+pub fn is_absent(error: &occam_config::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|e| e.downcast_ref::<Error>());
+    matches!(source, Some(Error::File(occam_io::Error::Io { reason, .. })) if reason.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// A config error without a place; the registry adds the component's.

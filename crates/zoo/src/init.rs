@@ -49,12 +49,14 @@ pub enum Init {
 #[derive(Debug, Clone, Default)]
 pub struct Inits {
     pub(crate) fills: IndexMap<String, Init>,
+    /// Elements that a file gave.
+    pub(crate) given: Weights,
     /// In order: of two that have a parameter the later one counts.
     pub(crate) pretrained: Vec<Pretrained>,
 }
 
 impl Inits {
-    /// How the parameter of that name is filled, if no checkpoint has it.
+    /// How the parameter of that name is filled, if no file has it.
     pub fn get(&self, name: &str) -> Option<&Init> {
         self.fills.get(name)
     }
@@ -85,6 +87,9 @@ pub fn initialize(graph: &Graph, inits: &Inits, seed: Seed) -> Result<Weights> {
     let filled: Result<Vec<(String, Array)>> = params
         .into_par_iter()
         .map(|v| {
+            if let Some(array) = inits.given.get(&v.name) {
+                return Ok((v.name.clone(), array.clone()));
+            }
             let missing = |what: &str| Error::Sample(format!("parameter `{}` has no {what}", v.name));
             let shape = v.fact.known_shape().ok_or_else(|| missing("known shape"))?;
             let init = inits.get(&v.name).ok_or_else(|| missing("first values"))?;

@@ -25,7 +25,7 @@ pub use backbones::{
     MobileNetV3, RegNet, ResNet, ShuffleNetV1, ShuffleNetV2, SqueezeNet, SwinTransformer, Vgg,
     VisionTransformer, WideResNet,
 };
-pub use error::{Error, Result};
+pub use error::{Error, Result, is_absent};
 pub use heads::{
     ClsHead, ClsTask, Head, LinearClsHead, MultiLabelClsHead, MultiLabelLinearClsHead, MultiLabelTask,
     StackedLinearClsHead, VisionTransformerClsHead,
@@ -34,7 +34,7 @@ pub use init::{Init, Inits, initialize};
 pub use losses::{
     AsymmetricLoss, ClsLoss, CrossEntropyLoss, FocalLoss, LabelSmoothLoss, Reduction, SmoothMode,
 };
-pub use models::{Architecture, ImageClassifier, TaskModel};
+pub use models::{Architecture, FromFile, ImageClassifier, OnnxClassifier, TaskModel};
 pub use necks::{GeneralizedMeanPooling, GlobalAveragePooling, LinearReduction, Neck};
 pub use net::{Net, NormCfg, Returned};
 pub use task::{Losses, SiteCall, Sites, Task};

@@ -81,7 +81,7 @@ impl AlgorithmConfig for Config {
 /// | `architecture` | | the student: a model, or `dict(cfg_path=..)` |
 /// | `teacher` | | the teacher: likewise |
 /// | `distiller` | | what is compared; see [`ConfigurableDistiller`](crate::ConfigurableDistiller) |
-/// | `teacher_ckpt` | None | safetensors file of the teacher's weights: bare, or a training checkpoint; a relative path starts from the current directory |
+/// | `teacher_ckpt` | None | safetensors file of the teacher's weights: bare, or a training checkpoint; a relative path starts from the current directory; a teacher that comes from an ONNX file needs none |
 /// | `teacher_trainable` | False | whether the teacher learns, by its own loss too |
 /// | `teacher_norm_eval` | True | whether the teacher normalizes by its running statistics |
 /// | `student_trainable` | True | whether the student learns |
@@ -156,7 +156,7 @@ impl SingleTeacherDistill {
         let mut warnings = Vec::new();
         match &keys.teacher_ckpt {
             Some(path) => load(&mut teacher, path)?,
-            None if keys.teacher_trainable => {}
+            None if keys.teacher_trainable || teacher.file().is_some() => {}
             None => {
                 warnings.push("the teacher has no `teacher_ckpt`: it teaches what random weights give".into())
             }

@@ -20,6 +20,7 @@ mod view;
 use std::collections::{BTreeMap, HashSet};
 
 use crate::{Graph, Op, Patch, Result, ValueId, Weights};
+pub use modules::module_path;
 use view::View;
 
 /// What was found.

@@ -8,7 +8,7 @@ use crate::{Call, Graph, NodeId, Result, Source, ValueId};
 ///
 /// PyTorch's exporter calls nodes `/layer1/layer1.0/conv1/Conv`: a module a segment, where a segment that is a path itself
 /// (`layer1.0`) goes on from its parent (`layer1`), and the operator at the end.
-fn path(name: &str) -> Option<String> {
+pub fn module_path(name: &str) -> Option<String> {
     let mut segments: Vec<&str> = name.strip_prefix('/')?.split('/').collect();
     segments.pop()?;
     let mut path: Vec<&str> = Vec::new();
@@ -37,7 +37,7 @@ pub(super) fn note(graph: &mut Graph) -> Result<()> {
             let value = graph.value(v).ok()?;
             value.role().and_then(|_| owner(&value.name)).map(str::to_owned)
         });
-        let Some(path) = path(&node.name).or(of_params) else { continue };
+        let Some(path) = module_path(&node.name).or(of_params) else { continue };
         let ends = path.match_indices('.').map(|(i, _)| i).chain([path.len()]);
         for end in ends {
             members.entry(path.get(..end).unwrap_or(&path).to_owned()).or_default().push(id);
@@ -97,7 +97,7 @@ mod tests {
             ("/Add", None),
             ("Conv_0", None),
         ] {
-            assert_eq!(super::path(name).as_deref(), wanted, "{name}");
+            assert_eq!(super::module_path(name).as_deref(), wanted, "{name}");
         }
     }
 }

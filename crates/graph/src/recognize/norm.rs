@@ -15,7 +15,7 @@ pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
         if inference && spatial && plain {
             let eps = f64::from(found.op.float("epsilon")?.unwrap_or(1e-5));
             // What ONNX calls momentum is the weight of the running statistics.
-            let momentum = 1.0 - f64::from(found.op.float("momentum")?.unwrap_or(0.9));
+            let momentum = 1.0 - tidy(found.op.float("momentum")?.unwrap_or(0.9).into());
             let norm = BatchNorm { eps: tidy(eps), momentum: tidy(momentum), frozen: false };
             edit.patch.set_node(found.id, norm, found.node.inputs.clone());
         }

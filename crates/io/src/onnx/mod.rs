@@ -22,6 +22,7 @@ mod export;
 mod external;
 mod facts;
 mod file;
+mod halves;
 mod import;
 mod names;
 mod ops;
@@ -32,6 +33,7 @@ mod tensor;
 pub use export::{ExportOptions, export};
 pub use external::ExternalData;
 pub use file::{read_model, write_model, write_model_with};
+pub use halves::Halves;
 pub use import::{
     ImportOptions, Imported, OPSETS, Origin, array, export_imported, import, import_bytes, import_model,
 };

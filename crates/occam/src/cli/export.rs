@@ -15,7 +15,8 @@ use crate::diagnostic::Failure;
 #[command(after_help = "Examples:\n  \
     occam export configs/fashion_mnist/resnet20.py work_dirs/resnet20/epoch_12.safetensors -o resnet20.onnx\n  \
     occam export model.py weights.safetensors -o model.onnx --shape 3,224,224\n\n\
-    The file takes normalized images `input` of any batch size and gives `output`.")]
+    The file takes normalized images `input` of any batch size and gives `output`; that of a model which comes from an\n\
+    ONNX file is as that one was, with the new weights.")]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
@@ -27,9 +28,9 @@ pub struct Args {
     /// Channels, height and width of the images [default: those of the config's data]
     #[arg(long, value_parser = parse_shape, value_name = "C,H,W")]
     shape: Option<[usize; 3]>,
-    /// ONNX operator set
-    #[arg(long, default_value_t = 17)]
-    opset: i64,
+    /// ONNX operator set [default: 17, or that of the file which the model comes from]
+    #[arg(long, value_name = "N")]
+    opset: Option<i64>,
     #[command(flatten)]
     device: DeviceArgs,
 }

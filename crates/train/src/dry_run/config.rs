@@ -138,7 +138,8 @@ fn usual_size(kind: &str) -> ([i64; 2], i64) {
 
 /// `num_classes` of the first head below `value`.
 fn head_classes(value: &Value) -> Option<i64> {
-    let own = value.get("head.num_classes").and_then(Value::as_i64);
+    let key = if value.type_name() == Some("OnnxClassifier") { "num_classes" } else { "head.num_classes" };
+    let own = value.get(key).and_then(Value::as_i64);
     own.or_else(|| value.as_dict()?.values().find_map(head_classes))
 }
 

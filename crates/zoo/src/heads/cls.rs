@@ -28,7 +28,7 @@ struct Config {
 /// `1` or `(1, 5)`; 1 by default.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
-pub(super) struct TopK(OneOrMany<usize>);
+pub(crate) struct TopK(OneOrMany<usize>);
 
 impl Default for TopK {
     fn default() -> Self {
@@ -87,7 +87,7 @@ impl ClsTask {
     ///
     /// # Errors
     /// There is no such loss.
-    pub(super) fn new(
+    pub(crate) fn new(
         loss: Option<&Value>,
         topk: &TopK,
         cal_acc: bool,

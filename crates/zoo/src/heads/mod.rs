@@ -7,6 +7,7 @@ mod multi_label_linear_cls;
 mod stacked_linear_cls;
 mod vision_transformer_cls;
 
+pub(crate) use cls::TopK;
 pub use cls::{ClsHead, ClsTask};
 pub use linear_cls::LinearClsHead;
 pub use multi_label_cls::{MultiLabelClsHead, MultiLabelTask};

@@ -58,6 +58,13 @@ pub struct ImageClassifier {
     batch_augments: Option<Value>,
 }
 
+/// A `train_cfg`, where it says how images are mixed.
+pub(super) fn batch_augments(train_cfg: Option<Value>) -> Result<Option<Value>, occam_config::Error> {
+    let Some(value) = train_cfg else { return Ok(None) };
+    let train: TrainConfig = value.parse()?;
+    Ok(train.augments.map(|_| value))
+}
+
 pub(super) fn build(
     value: &Value,
     registry: &Registry,
@@ -67,13 +74,7 @@ pub(super) fn build(
         Some(path) => Rules::none().and_checkpoint(path),
         None => config.init_cfg.rules(Rules::none)?,
     };
-    let batch_augments = match config.train_cfg {
-        Some(value) => {
-            let train: TrainConfig = value.parse()?;
-            train.augments.map(|_| value)
-        }
-        None => None,
-    };
+    let batch_augments = batch_augments(config.train_cfg)?;
     Ok(Box::new(ImageClassifier {
         backbone: registry.build::<dyn Backbone>(&config.backbone)?,
         neck: config.neck.as_ref().map(|n| registry.build::<dyn Neck>(n)).transpose()?,
@@ -118,6 +119,7 @@ impl Architecture for ImageClassifier {
             task: self.head.into_task(),
             data_preprocessor: self.data_preprocessor,
             batch_augments: self.batch_augments,
+            file: None,
         })
     }
 }

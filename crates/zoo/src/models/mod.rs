@@ -1,8 +1,10 @@
 //! Whole models. One a file.
 
 mod image_classifier;
+mod onnx_classifier;
 
 pub use image_classifier::ImageClassifier;
+pub use onnx_classifier::{FromFile, OnnxClassifier};
 
 use occam_config::{Build, Registry, Value};
 use occam_graph::Graph;
@@ -21,6 +23,8 @@ pub struct TaskModel {
     pub data_preprocessor: Option<Value>,
     /// What its preprocessor gets as `batch_augments`, where its config says so.
     pub batch_augments: Option<Value>,
+    /// What else its file says, where it comes from one.
+    pub file: Option<FromFile>,
 }
 
 /// The config of a whole model.
@@ -32,7 +36,8 @@ pub trait Architecture: Send + Sync {
     fn build(self: Box<Self>) -> Result<TaskModel>;
 }
 
-const TABLE: &[(&str, Build<dyn Architecture>)] = &[("ImageClassifier", image_classifier::build)];
+const TABLE: &[(&str, Build<dyn Architecture>)] =
+    &[("ImageClassifier", image_classifier::build), ("OnnxClassifier", onnx_classifier::build)];
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.register_all::<dyn Architecture>("model", TABLE);

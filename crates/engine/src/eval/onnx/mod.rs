@@ -13,6 +13,7 @@ mod matmul;
 mod norm;
 mod pad;
 mod pool;
+mod quantize;
 mod reduce;
 mod resize;
 mod softmax;
@@ -39,6 +40,7 @@ const TABLES: &[&[(&str, Run)]] = &[
     norm::TABLE,
     pad::TABLE,
     pool::TABLE,
+    quantize::TABLE,
     reduce::TABLE,
     resize::TABLE,
     softmax::TABLE,
@@ -66,7 +68,6 @@ const NO_FLOATS: &[&str] = &[
     "NonZero",
     "Not",
     "Or",
-    "QuantizeLinear",
     "Shape",
     "Size",
     "Xor",

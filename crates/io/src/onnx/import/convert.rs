@@ -38,8 +38,9 @@ pub(super) fn opsets(model: &ModelProto) -> Result<Opsets, String> {
 pub(super) fn graph(proto: &GraphProto, opsets: &Opsets, options: &ImportOptions) -> Result<Graph, String> {
     let mut scope = Scope::new(opsets, options, None);
     scope.fill(proto, &[])?;
-    let mut graph = scope.graph;
+    let (mut graph, turned) = (scope.graph, scope.turned);
     drop_unread(&mut graph).map_err(|e| e.to_string())?;
+    keep_names(&mut graph, &turned).map_err(|e| e.to_string())?;
     graph.verify().map_err(|e| e.to_string())?;
     Ok(graph)
 }
@@ -59,6 +60,8 @@ struct Scope<'a> {
     nodes: Names,
     /// Values of the graphs around that are inputs here.
     captures: Vec<String>,
+    /// Constants that were folded into one with their axes in another order, and that one.
+    turned: Vec<(ValueId, ValueId)>,
     opsets: &'a Opsets,
     options: &'a ImportOptions,
     parent: Option<&'a mut dyn Outer>,
@@ -82,6 +85,7 @@ impl<'a> Scope<'a> {
             values: HashMap::new(),
             nodes: Names::default(),
             captures: Vec::new(),
+            turned: Vec::new(),
             opsets,
             options,
             parent,
@@ -341,8 +345,24 @@ impl<'a> Scope<'a> {
         for (output, array) in outputs.iter().zip(results) {
             self.constant(output, array)?;
         }
+        if let ("Transpose", [from], [to]) = (op.op_type.as_str(), inputs, outputs)
+            && let Some(&to) = self.values.get(*to)
+        {
+            self.turned.push((*from, to));
+        }
         Ok(true)
     }
+}
+
+/// Gives a weight that was turned its name in the file, where nothing reads it as it lay.
+fn keep_names(graph: &mut Graph, turned: &[(ValueId, ValueId)]) -> occam_graph::Result<()> {
+    for &(from, to) in turned {
+        let read = |v: ValueId| !graph.readers(v).is_empty() || graph.outputs().iter().any(|(_, o)| *o == v);
+        if graph.value(from).is_ok() && graph.value(to).is_ok() && !read(from) && read(to) {
+            graph.swap_names(from, to)?;
+        }
+    }
+    Ok(())
 }
 
 /// The message of an error, without the node that the caller names.

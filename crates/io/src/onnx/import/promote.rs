@@ -1,6 +1,6 @@
 //! Which constants are parameters.
 
-use occam_graph::{Graph, Op, Role, Source, ValueId, Weights};
+use occam_graph::{Array, Graph, Op, Role, Source, ValueId, Weights};
 
 use crate::Result;
 
@@ -25,10 +25,16 @@ const LEARNED: &[(&str, usize, usize)] = &[
     ("Mul", 0, 1),
     ("Div", 0, 1),
     ("Gather", 0, 0),
+    ("Expand", 0, 0),
+    ("QuantizeLinear", 0, 0),
 ];
 
+/// What adds, subtracts, multiplies and divides.
+const ARITHMETIC: &[&str] = &["Add", "Sub", "Mul", "Div"];
+
 /// Makes the constants that layers learn parameters: floats with at least one axis and two elements, or more than one
-/// axis, where an operator of the table reads them.
+/// axis, where an operator of the table reads them. What arithmetic does to the inputs themselves prepares them, and what
+/// adds 0 or at most −100 to each element is a mask: neither was learned.
 pub(super) fn parameters(graph: &mut Graph) -> Result<Weights> {
     let mut found: Vec<(ValueId, Role)> = Vec::new();
     for (_, node) in graph.nodes() {
@@ -40,7 +46,13 @@ pub(super) fn parameters(graph: &mut Graph) -> Result<Weights> {
             let Some(&v) = op.position(slot).and_then(|i| node.inputs.get(i)) else { continue };
             let value = graph.value(v)?;
             let Some(array) = value.constant() else { continue };
-            let layer = !matches!(name, "Add" | "Sub" | "Mul" | "Div") || array.len() > 1;
+            let arithmetic = ARITHMETIC.contains(&name);
+            let others = || node.inputs.iter().copied().filter(|&other| other != v);
+            let computed = || {
+                others().any(|v| graph.value(v).is_ok_and(|v| v.source != Source::Const))
+                    && !others().any(|v| is_prepared(graph, v))
+            };
+            let layer = !arithmetic || (array.len() > 1 && computed() && !is_mask(array));
             if value.source == Source::Const && array.dtype().is_float() && !array.shape().is_empty() && layer
             {
                 let statistic = name == "BatchNormalization" && slot > 2;
@@ -57,4 +69,35 @@ pub(super) fn parameters(graph: &mut Graph) -> Result<Weights> {
         weights.insert(name, graph.promote(v, role)?);
     }
     Ok(weights)
+}
+
+/// Whether a value is an input, or what arithmetic with constants, and moving elements, makes of one.
+fn is_prepared(graph: &Graph, mut v: ValueId) -> bool {
+    const MOVES: &[&str] = &["Cast", "Identity", "Transpose", "Unsqueeze"];
+    loop {
+        let id = match graph.value(v).map(|v| v.source) {
+            Ok(Source::Input) => return true,
+            Ok(Source::Node(id, _)) => id,
+            _ => return false,
+        };
+        let Ok(node) = graph.node(id) else { return false };
+        let Op::Onnx(op) = &node.op else { return false };
+        if !ARITHMETIC.contains(&op.op_type.as_str()) && !MOVES.contains(&op.op_type.as_str()) {
+            return false;
+        }
+        let fixed = |v: ValueId| graph.value(v).is_ok_and(|v| v.source == Source::Const);
+        let mut computed = node.inputs.iter().copied().filter(|&v| !fixed(v));
+        match (computed.next(), computed.next()) {
+            (Some(only), None) => v = only,
+            _ => return false,
+        }
+    }
+}
+
+/// Whether a constant, added to scores, only keeps some of them from counting.
+fn is_mask(array: &Array) -> bool {
+    let masks = |x: f32| x <= -100.0;
+    array.to_f32().is_ok_and(|a| {
+        a.as_f32().is_ok_and(|v| v.iter().any(|&x| masks(x)) && v.iter().all(|&x| x == 0.0 || masks(x)))
+    })
 }

@@ -7,17 +7,11 @@ use crate::Result;
 use crate::export::{self, ExportOptions};
 use crate::recipe::{Bench, Plan, RecipeStep, stem};
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Config {
     models: Option<Vec<String>>,
-    opset: i64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { models: None, opset: 17 }
-    }
+    opset: Option<i64>,
 }
 
 /// `Export`: writes `<name>.onnx` into the work directory, and `<name>_seed_<n>.onnx` for further seeds.
@@ -25,7 +19,7 @@ impl Default for Config {
 /// | key | default | |
 /// |---|---|---|
 /// | `models` | all so far | names of models |
-/// | `opset` | 17 | |
+/// | `opset` | 17; that of its file for a model that comes from one | |
 struct Export {
     config: Config,
 }
@@ -33,8 +27,8 @@ struct Export {
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn RecipeStep>, Error> {
     let config: Config = value.parse()?;
     let known = 15..=23;
-    if !known.contains(&config.opset) {
-        let message = format!("opset {} is not in {} to {}", config.opset, known.start(), known.end());
+    if let Some(opset) = config.opset.filter(|n| !known.contains(n)) {
+        let message = format!("opset {opset} is not in {} to {}", known.start(), known.end());
         return Err(Error::new(message).at(value.get("opset").unwrap_or(value)));
     }
     Ok(Box::new(Export { config }))
