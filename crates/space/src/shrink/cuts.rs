@@ -7,6 +7,9 @@ use occam_graph::{Array, Dim, Fact, Graph, Source, ValueId, Weights};
 
 use crate::{Error, Result, Selection, Trace};
 
+/// Axes with which of their elements stay.
+type Kept<'a> = Vec<(usize, &'a [bool])>;
+
 /// By axis of a value, which elements stay; only axes that lose some.
 pub(super) struct Cuts {
     axes: BTreeMap<(usize, usize), (ValueId, Vec<bool>)>,
@@ -23,11 +26,9 @@ impl Cuts {
             }
             for member in &unit.members {
                 let key = (member.value.index(), member.axis);
-                if !axes.contains_key(&key) {
-                    let size = graph.value(member.value)?.fact.shape.get(member.axis).and_then(Dim::known);
-                    axes.insert(key, (member.value, vec![true; size.unwrap_or(0)]));
-                }
-                let Some((_, mask)) = axes.get_mut(&key) else { continue };
+                let size = graph.value(member.value)?.fact.shape.get(member.axis).and_then(Dim::known);
+                let new = || (member.value, vec![true; size.unwrap_or(0)]);
+                let (_, mask) = axes.entry(key).or_insert_with(new);
                 for channel in keep.iter().enumerate().filter(|(_, k)| !**k).map(|(c, _)| c) {
                     for &e in member.of(channel) {
                         if let Some(m) = mask.get_mut(e as usize) {
@@ -59,8 +60,8 @@ impl Cuts {
     }
 
     /// The values that lose elements, with the axes on which they do.
-    pub fn by_value(&self) -> Vec<(ValueId, Vec<(usize, &[bool])>)> {
-        let mut all: Vec<(ValueId, Vec<(usize, &[bool])>)> = Vec::new();
+    pub fn by_value(&self) -> Vec<(ValueId, Kept<'_>)> {
+        let mut all: Vec<(ValueId, Kept<'_>)> = Vec::new();
         for (&(_, axis), (value, mask)) in &self.axes {
             match all.last_mut() {
                 Some((last, axes)) if last == value => axes.push((axis, mask)),

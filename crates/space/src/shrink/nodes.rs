@@ -26,10 +26,8 @@ pub(super) fn follow(
     let node = graph.node(id)?;
     let site = Site { graph, node, cuts };
     match &node.op {
-        Op::Conv(conv) => {
-            if site.depthwise(1)? {
-                patch.set_op(id, occam_graph::ops::Conv { groups: site.size(0, 1)?, ..conv.clone() });
-            }
+        Op::Conv(conv) if site.depthwise(1)? => {
+            patch.set_op(id, occam_graph::ops::Conv { groups: site.size(0, 1)?, ..*conv });
         }
         Op::Slice(slice) => {
             let Some(&x) = node.inputs.first() else { return Ok(()) };
