@@ -11,9 +11,11 @@ mod moves;
 mod numbers;
 mod ops;
 mod product;
+mod room;
 mod run;
 mod view;
 
 pub use error::{Error, Result};
 pub use ops::{evaluate, knows};
+pub use room::{check_room, content, room};
 pub use run::{Interpreter, Values};

@@ -1,20 +1,16 @@
 //! Row-major index arithmetic.
 
+use occam_graph::DType;
+
 use crate::Result;
 use crate::error::refuse;
-
-/// The most elements that a result may have: an operator whose operands ask for more is refused before memory is taken.
-const MOST: usize = 1 << 34;
 
 /// Number of elements of `shape`.
 ///
 /// # Errors
 /// There are more than memory could hold.
 pub(crate) fn count(shape: &[usize]) -> Result<usize> {
-    match shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) {
-        Some(n) if n <= MOST => Ok(n),
-        _ => refuse(format!("a result of shape {shape:?} is too large")),
-    }
+    crate::room(DType::F32, shape)
 }
 
 /// Elements between neighbours along each axis.

@@ -104,7 +104,7 @@ impl Net {
                 let each = self.random.pick(&[1, 2]);
                 self.conv(x, c * each, 3, c)
             }
-            2 if c % 2 == 0 => self.conv(x, c, 3, 2),
+            2 if c.is_multiple_of(2) => self.conv(x, c, 3, 2),
             3 => self.norm(x),
             4 => {
                 let kind = self.random.pick(&["Relu", "Sigmoid", "Tanh"]);
@@ -150,7 +150,7 @@ impl Net {
                 self.node(Onnx::new("Concat", 13, 2).with("axis", Attribute::Int(1)), &[a, b])
             }
             // A shuffle, written as exporters write it.
-            9 if c % 2 == 0 => {
+            9 if c.is_multiple_of(2) => {
                 let (groups, side) = (self.random.pick(&[2, (c / 2) as i64]), self.side(x) as i64);
                 let apart = self.ints(&[0, groups, c as i64 / groups, side, side]);
                 let together = self.ints(&[0, -1, side, side]);
@@ -159,7 +159,7 @@ impl Net {
                 let y = self.node(Onnx::new("Transpose", 13, 1).with("perm", order), &[y]);
                 self.node(Onnx::new("Reshape", 14, 2), &[y, together])
             }
-            10 if c % 4 == 0 && self.side(x) <= 8 => {
+            10 if c.is_multiple_of(4) && self.side(x) <= 8 => {
                 let mode = Attribute::String(self.random.pick(&["DCR", "CRD"]).into());
                 let op = Onnx::new("DepthToSpace", 13, 1).with("blocksize", Attribute::Int(2));
                 let y = self.node(op.with("mode", mode), &[x]);

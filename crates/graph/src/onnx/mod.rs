@@ -41,8 +41,10 @@ mod reduce;
 mod resize;
 pub mod rotary;
 mod scatter;
+mod schemas;
 mod select;
 mod shape;
+mod signature;
 mod sizes;
 mod softmax;
 mod taper;
@@ -60,7 +62,7 @@ pub use attribute::{Attribute, Attributes, Subgraph};
 pub use control::carried;
 pub use layout::{equal_parts, order_of, slice_range};
 pub use pad::{PadAxis, centered, pad_axes};
-pub use resize::resized;
+pub use resize::{Coordinates, Places, ResizedAxis, resized};
 pub use shape::{axes_of, flatten_axis, shape_range};
 
 /// The operator set of ONNX Runtime, which its quantizer writes too.
@@ -359,6 +361,7 @@ impl Onnx {
     /// The wanted outputs.
     fn inferred(&self, site: &Site<'_>) -> Result<Vec<Inferred>> {
         let def = self.known_def()?;
+        signature::check(self)?;
         let narrow = site.inputs.iter().flatten().find(|k| k.fact.dtype.narrow().is_some());
         if let (Some(operand), NarrowUse::Refused) = (narrow, def.narrow) {
             return Err(refusal(operand.fact.dtype));

@@ -13,12 +13,13 @@ const HARD_SIGMOID: Activation = Activation::HardSigmoid { bias: 3.0, divisor: 6
 pub(super) fn written_out(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
     for found in view.all(&["Div", "Mul"]) {
         if let Some(x) = hard_swish(view, &found) {
-            edit.patch.set_node(found.id, Activation::HardSwish, [x]);
-            edit.report.written_out.push(("HardSwish", found.node.name.clone()));
+            if edit.replace_with(view, &found, Activation::HardSwish, &[x])? {
+                edit.report.written_out.push(("HardSwish", found.node.name.clone()));
+            }
         } else if let Some(x) = sixth_of_clip(view, &found)
             && !swished(view, &found, x)
+            && edit.replace_with(view, &found, HARD_SIGMOID, &[x])?
         {
-            edit.patch.set_node(found.id, HARD_SIGMOID, [x]);
             edit.report.written_out.push(("HardSigmoid", found.node.name.clone()));
         }
     }
@@ -99,7 +100,13 @@ fn bounds(view: &View<'_>, found: &Found<'_>) -> Option<(Option<f64>, Option<f64
     Some((bound("min", 1)?, bound("max", 2)?))
 }
 
-/// Activations that are one operator.
+/// `x` of `Min(Relu(x), 6)`.
+fn relu_below_6(view: &View<'_>, found: &Found<'_>) -> Option<crate::ValueId> {
+    let (inner, _) = view.with_scalar(found).filter(|(_, six)| *six == 6.0)?;
+    if found.node.inputs.len() == 2 { view.from(inner, "Relu")?.input(0) } else { None }
+}
+
+/// Activations that are one operator, and ReLU6 as `Min(Relu(x), 6)`.
 pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
     let names =
         &["Relu", "Sigmoid", "Tanh", "HardSwish", "LeakyRelu", "Elu", "HardSigmoid", "Gelu", "Clip", "Min"];
@@ -124,9 +131,16 @@ pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
                 _ => continue,
             },
             "Clip" if bounds(view, &found) == Some((Some(0.0), Some(6.0))) => Activation::Relu6,
+            "Min" => {
+                let Some(x) = relu_below_6(view, &found) else { continue };
+                if edit.replace_with(view, &found, Activation::Relu6, &[x])? {
+                    edit.report.written_out.push(("ReLU6", found.node.name.clone()));
+                }
+                continue;
+            }
             _ => continue,
         };
-        edit.patch.set_node(found.id, activation, [x]);
+        edit.replace_with(view, &found, activation, &[x])?;
     }
     Ok(())
 }
@@ -150,11 +164,12 @@ pub(super) fn gates(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
         let product = found.op.op_type == "Mul";
         let silu = [(a, b), (b, a)].into_iter().find(|&(x, g)| product && sigmoid(x, g));
         if let Some((x, _)) = silu {
-            edit.patch.set_node(found.id, Activation::Silu, [x]);
-            edit.report.written_out.push(("SiLU", found.node.name.clone()));
+            if edit.replace_with(view, &found, Activation::Silu, &[x])? {
+                edit.report.written_out.push(("SiLU", found.node.name.clone()));
+            }
         } else {
             let op = if product { Binary::Mul } else { Binary::Add };
-            edit.patch.set_node(found.id, op, [a, b]);
+            edit.replace_with(view, &found, op, &[a, b])?;
         }
     }
     Ok(())

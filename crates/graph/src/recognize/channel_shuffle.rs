@@ -23,9 +23,13 @@ pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
             continue;
         };
         let same = |a: &Dim, b: &Dim| a == b;
-        if sizes(x) == sizes(out) && groups * per == channels && same(h, h2) && same(w, w2) && view.is_f32(x)
+        if sizes(x) == sizes(out)
+            && groups * per == channels
+            && same(h, h2)
+            && same(w, w2)
+            && view.is_f32(x)
+            && edit.replace_with(view, &join, ChannelShuffle { groups }, &[x])?
         {
-            edit.patch.set_node(join.id, ChannelShuffle { groups }, [x]);
             edit.report.written_out.push(("ChannelShuffle", join.node.name.clone()));
         }
     }

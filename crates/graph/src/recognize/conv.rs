@@ -24,7 +24,7 @@ pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
             dilation: window.dilation,
             groups: found.op.size("group")?.unwrap_or(1),
         };
-        edit.patch.set_node(found.id, conv, found.node.inputs.clone());
+        edit.replace_with(view, &found, conv, &found.node.inputs)?;
     }
     Ok(())
 }

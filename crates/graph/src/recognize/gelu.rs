@@ -18,8 +18,9 @@ pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
         if view.with_scalar(&sum).is_none_or(|(_, one)| !near(one, 1.0)) {
             continue;
         }
-        if let Some(last) = sum.output().and_then(|v| half_of_product(view, v, x)) {
-            edit.patch.set_node(last.id, Activation::Gelu { tanh }, [x]);
+        if let Some(last) = sum.output().and_then(|v| half_of_product(view, v, x))
+            && edit.replace_with(view, &last, Activation::Gelu { tanh }, &[x])?
+        {
             edit.report.written_out.push(("GELU", last.node.name.clone()));
         }
     }

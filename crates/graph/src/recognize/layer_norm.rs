@@ -9,8 +9,9 @@ use crate::{Result, ValueId};
 /// `(x − mean(x)) / √(mean((x − mean(x))²) + ε) · γ + β` with means over the last axis.
 pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
     for sqrt in view.all(&["Sqrt"]) {
-        if let Some((last, inputs, eps)) = norm(view, &sqrt) {
-            edit.patch.set_node(last.id, LayerNorm { eps: tidy(eps) }, inputs);
+        if let Some((last, inputs, eps)) = norm(view, &sqrt)
+            && edit.replace_with(view, &last, LayerNorm { eps: tidy(eps) }, &inputs)?
+        {
             edit.report.written_out.push(("LayerNorm", last.node.name.clone()));
         }
     }

@@ -23,8 +23,9 @@ pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
         if !plain || !vector || !view.is_f32(x) || view.fact(x).is_none_or(|f| f.rank() != 2) {
             continue;
         }
-        if transposed || transpose(view, edit, w)? {
-            edit.patch.set_node(found.id, Linear, found.node.inputs.clone());
+        let inputs = &found.node.inputs;
+        if transposed || transpose(view, edit, w, &found, inputs)? {
+            edit.replace_with(view, &found, Linear, inputs)?;
         }
     }
     for found in view.all(&["MatMul"]) {
@@ -35,25 +36,23 @@ pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
         let ranks = (view.fact(a).map_or(0, Fact::rank), view.fact(b).map_or(0, Fact::rank));
         let is_param = view.graph.value(b)?.role().is_some();
         if is_param && ranks.1 == 2 && ranks.0 >= 2 {
-            if transpose(view, edit, b)? {
-                match bias(view, &found, b) {
-                    Some((add, bias)) => {
-                        edit.patch.set_node(add.id, Linear, [a, b, bias]);
+            match bias(view, &found, b) {
+                Some((add, bias)) => {
+                    if transpose(view, edit, b, &add, &[a, b, bias])? {
+                        edit.replace_with(view, &add, Linear, &[a, b, bias])?;
                         // It would read the weight as it lay before.
                         edit.patch.remove(found.id);
                         edit.report.written_out.push(("Linear", add.node.name.clone()));
                     }
-                    None => edit.patch.set_node(found.id, Linear, [a, b]),
+                }
+                None => {
+                    if transpose(view, edit, b, &found, &[a, b])? {
+                        edit.replace_with(view, &found, Linear, &[a, b])?;
+                    }
                 }
             }
         } else if ranks.0 == ranks.1 && ranks.0 >= 2 {
-            let op = MatMul { transpose_b: false };
-            let facts = (view.fact(a), view.fact(b), found.output().and_then(|v| view.fact(v)));
-            if let (Some(a_fact), Some(b_fact), Some(out)) = facts
-                && crate::ops::OpFamily::infer(&op, &[a_fact, b_fact]).is_ok_and(|f| f.first() == Some(out))
-            {
-                edit.patch.set_node(found.id, op, [a, b]);
-            }
+            edit.replace_with(view, &found, MatMul { transpose_b: false }, &[a, b])?;
         }
     }
     Ok(())
@@ -70,19 +69,30 @@ fn bias<'a>(view: &View<'a>, found: &Found<'_>, w: ValueId) -> Option<(Found<'a>
     (fits && (value.role().is_some() || value.constant().is_some())).then_some((add, bias))
 }
 
-/// Makes a weight `[I, O]` lie as `[O, I]`; whether it can: it is a parameter that nothing else reads.
-fn transpose(view: &View<'_>, edit: &mut Edit<'_>, w: ValueId) -> Result<bool> {
+/// Makes a weight `[I, O]` lie as `[O, I]`; whether it can: it is a parameter that nothing else reads and the graph does not
+/// return, and `found` can be a linear layer of `inputs` then.
+fn transpose(
+    view: &View<'_>,
+    edit: &mut Edit<'_>,
+    w: ValueId,
+    found: &Found<'_>,
+    inputs: &[ValueId],
+) -> Result<bool> {
     let value = view.graph.value(w)?;
-    if value.role().is_none() || view.reads(w) != 1 {
+    if value.role().is_none() || view.uses(w) != 1 {
         return Ok(false);
     }
     let Some(array) = edit.weights.get(&value.name) else { return Ok(false) };
     let (&[rows, columns], Data::F32(data)) = (array.shape(), array.data()) else { return Ok(false) };
+    let fact = Fact::f32([columns, rows]);
+    if !edit.fits(view, found, &Linear.into(), inputs, Some((w, &fact)))? {
+        return Ok(false);
+    }
     let mut flipped = Vec::with_capacity(data.len());
     for c in 0..columns {
         flipped.extend(data.iter().skip(c).step_by(columns.max(1)).take(rows));
     }
-    edit.facts.push((w, Fact::f32([columns, rows])));
+    edit.facts.push((w, fact));
     edit.weights.insert(value.name.clone(), Array::from_f32([columns, rows], flipped)?);
     Ok(true)
 }

@@ -19,9 +19,9 @@ mod view;
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::{Graph, Op, Patch, Result, ValueId, Weights};
+use crate::{Fact, Graph, Op, Patch, Result, ValueId, Weights};
 pub use modules::module_path;
-use view::View;
+use view::{Found, View};
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,12 +54,65 @@ const PASSES: &[(&str, Pass)] = &[
 ];
 
 /// What a pass changes.
+///
+/// A pattern may match what is not quite the layer: constants that broadcast raise a rank, a scale of one element stands for
+/// a vector. [`Edit::replace_with`] therefore asks the operator what it makes of its operands, and leaves a node alone whose
+/// result would be another.
 struct Edit<'a> {
     patch: Patch,
     weights: &'a mut Weights,
     /// Facts of parameters that get another shape.
-    facts: Vec<(ValueId, crate::Fact)>,
+    facts: Vec<(ValueId, Fact)>,
     report: &'a mut Recognized,
+}
+
+impl Edit<'_> {
+    /// Makes `found` compute `op` of `inputs`; whether it does: not where the operator refuses them, or its result is of
+    /// another type or shape.
+    fn replace_with(
+        &mut self,
+        view: &View<'_>,
+        found: &Found<'_>,
+        op: impl Into<Op>,
+        inputs: &[ValueId],
+    ) -> Result<bool> {
+        let op = op.into();
+        let fits = self.fits(view, found, &op, inputs, None)?;
+        if fits {
+            self.patch.set_node(found.id, op, inputs.iter().copied());
+        }
+        Ok(fits)
+    }
+
+    /// Whether `op` makes of `inputs` what `found` computes, where `other` is a value that gets another fact.
+    fn fits(
+        &self,
+        view: &View<'_>,
+        found: &Found<'_>,
+        op: &Op,
+        inputs: &[ValueId],
+        other: Option<(ValueId, &Fact)>,
+    ) -> Result<bool> {
+        let mut facts = Vec::with_capacity(inputs.len());
+        for &v in inputs {
+            let edited =
+                self.facts.iter().map(|(id, fact)| (*id, fact)).chain(other).find(|(id, _)| *id == v);
+            facts.push(match edited {
+                Some((_, fact)) => fact,
+                None => &view.graph.value(v)?.fact,
+            });
+        }
+        let wanted = view.graph.facts(&found.node.outputs)?;
+        Ok(op.family().infer(&facts).is_ok_and(|facts| {
+            facts.len() == wanted.len() && facts.iter().zip(wanted).all(|(a, b)| same(a, b))
+        }))
+    }
+}
+
+/// Whether two facts say the same: sizes that are both open may be told by different symbols.
+fn same(a: &Fact, b: &Fact) -> bool {
+    let dims = || a.shape.iter().zip(&b.shape);
+    a.dtype == b.dtype && a.rank() == b.rank() && dims().all(|(a, b)| a.known() == b.known())
 }
 
 /// Turns ONNX's operators into the graph's own families where they say the same; see the module.

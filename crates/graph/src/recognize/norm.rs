@@ -17,7 +17,7 @@ pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
             // What ONNX calls momentum is the weight of the running statistics.
             let momentum = 1.0 - tidy(found.op.float("momentum")?.unwrap_or(0.9).into());
             let norm = BatchNorm { eps: tidy(eps), momentum: tidy(momentum), frozen: false };
-            edit.patch.set_node(found.id, norm, found.node.inputs.clone());
+            edit.replace_with(view, &found, norm, &found.node.inputs)?;
         }
     }
     for found in view.all(&["LayerNormalization"]) {
@@ -27,7 +27,7 @@ pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
         let vectors = [weight, bias].iter().all(|&&v| view.fact(v).is_some_and(|f| f.rank() == 1));
         if last && vectors && view.is_f32(*x) && found.node.outputs.len() == 1 {
             let eps = f64::from(found.op.float("epsilon")?.unwrap_or(1e-5));
-            edit.patch.set_node(found.id, LayerNorm { eps: tidy(eps) }, [*x, *weight, *bias]);
+            edit.replace_with(view, &found, LayerNorm { eps: tidy(eps) }, &[*x, *weight, *bias])?;
         }
     }
     Ok(())

@@ -47,7 +47,7 @@ pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
         let Some(op) = op.filter(|_| inputs.iter().all(|&v| view.is_f32(v))) else { continue };
         let facts = view.graph.facts(&inputs)?;
         if op.family().infer(&facts).is_ok_and(|f| f.first() == Some(out)) {
-            edit.patch.set_node(found.id, op, inputs);
+            edit.replace_with(view, &found, op, &inputs)?;
         }
     }
     for found in view.all(&["Identity", "Dropout"]) {

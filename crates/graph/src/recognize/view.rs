@@ -76,9 +76,10 @@ impl<'a> View<'a> {
         }
     }
 
-    /// How many nodes read `v`.
-    pub fn reads(&self, v: ValueId) -> usize {
-        self.readers.get(&v).map_or(0, Vec::len)
+    /// How many nodes read `v`, and how often the graph returns it.
+    pub fn uses(&self, v: ValueId) -> usize {
+        let returned = self.graph.outputs().iter().filter(|(_, o)| *o == v).count();
+        self.readers.get(&v).map_or(0, Vec::len) + returned
     }
 
     /// The elements of a constant.

@@ -40,11 +40,11 @@ mod unary;
 mod variadic;
 
 use occam_graph::onnx::{NarrowUse, Onnx, refusal};
-use occam_graph::{Array, DType, Data, Narrow};
+use occam_graph::{Array, DType, Data, Fact, Narrow};
 
 use crate::error::refuse;
 use crate::numbers::coded;
-use crate::{Error, Result};
+use crate::{Error, Result, check_room, content};
 
 /// Evaluates one operator.
 pub(crate) struct Eval {
@@ -174,6 +174,9 @@ pub fn evaluate(op: &Onnx, inputs: &[Array]) -> Result<Vec<Array>> {
     let Some(eval) = find(op) else {
         return refuse(format!("operator {} is not supported", op.op_type));
     };
+    let fact = |x: &Array| Fact::new(x.dtype(), x.shape().iter().copied());
+    let known: Vec<_> = inputs.iter().map(|x| (fact(x), content(x))).collect();
+    check_room(op, &known)?;
     let narrow = inputs.iter().find_map(|x| x.dtype().narrow());
     let run = |inputs: Vec<Array>| (eval.run)(&Operands { op, inputs: op.slots(inputs) });
     let results = match (narrow, op.def().map_or(NarrowUse::Refused, |d| d.narrow)) {

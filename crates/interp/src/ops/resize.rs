@@ -2,7 +2,7 @@
 //!
 //! Interpolation is separable: one axis after the other, every element of a result is a sum of weighted neighbours.
 
-use occam_graph::onnx::{axes_of, axis_of, resized};
+use occam_graph::onnx::{Coordinates, Places, ResizedAxis, axes_of, axis_of, resized};
 use occam_graph::{Array, DType};
 use rayon::prelude::*;
 
@@ -23,46 +23,15 @@ enum Mode {
     Cubic,
 }
 
-/// Which element of the operand an element of the result is.
-#[derive(Clone, Copy, PartialEq)]
-enum Coordinates {
-    HalfPixel,
-    HalfPixelSymmetric,
-    PytorchHalfPixel,
-    AlignCorners,
-    Asymmetric,
-    TfHalfPixelForNn,
-    TfCropAndResize,
-}
-
-/// Which neighbour is the nearest.
-#[derive(Clone, Copy, PartialEq)]
-enum Nearest {
-    RoundPreferFloor,
-    RoundPreferCeil,
-    Floor,
-    Ceil,
-}
-
 /// How values between elements are computed.
 struct Rule {
     mode: Mode,
-    coordinates: Coordinates,
-    nearest: Nearest,
+    places: Places,
     cubic: f64,
     exclude_outside: bool,
     antialias: bool,
     /// What is outside, for [`Coordinates::TfCropAndResize`].
     extrapolation: f64,
-}
-
-/// What becomes of one axis.
-struct Axis {
-    axis: usize,
-    size: usize,
-    scale: f64,
-    /// Part of the operand, as fractions of its size.
-    roi: (f64, f64),
 }
 
 /// Weighted elements, the same number for each element of a result.
@@ -79,32 +48,11 @@ const MOST_TAPS: usize = 1 << 28;
 
 impl Rule {
     fn of(c: &Operands<'_>) -> Result<Self> {
-        let unsupported = |what: &str, name: &str| refuse(format!("{what} `{name}` is not supported"));
         let mode = match c.op.text("mode")?.unwrap_or("nearest") {
             "nearest" => Mode::Nearest,
             "linear" | "bilinear" => Mode::Linear,
             "cubic" => Mode::Cubic,
-            other => return unsupported("mode", other),
-        };
-        let old = c.op.op_type == "Upsample" || c.op.version < 11;
-        let default = if old { "asymmetric" } else { "half_pixel" };
-        let coordinates = match c.op.text("coordinate_transformation_mode")?.unwrap_or(default) {
-            "half_pixel" => Coordinates::HalfPixel,
-            "half_pixel_symmetric" => Coordinates::HalfPixelSymmetric,
-            "pytorch_half_pixel" => Coordinates::PytorchHalfPixel,
-            "align_corners" => Coordinates::AlignCorners,
-            "asymmetric" => Coordinates::Asymmetric,
-            "tf_half_pixel_for_nn" => Coordinates::TfHalfPixelForNn,
-            "tf_crop_and_resize" => Coordinates::TfCropAndResize,
-            other => return unsupported("coordinate_transformation_mode", other),
-        };
-        let default = if old { "floor" } else { "round_prefer_floor" };
-        let nearest = match c.op.text("nearest_mode")?.unwrap_or(default) {
-            "round_prefer_floor" => Nearest::RoundPreferFloor,
-            "round_prefer_ceil" => Nearest::RoundPreferCeil,
-            "floor" => Nearest::Floor,
-            "ceil" => Nearest::Ceil,
-            other => return unsupported("nearest_mode", other),
+            other => return refuse(format!("mode `{other}` is not supported")),
         };
         let antialias = c.op.flag("antialias")?;
         if antialias && mode == Mode::Nearest {
@@ -112,40 +60,12 @@ impl Rule {
         }
         Ok(Self {
             mode,
-            coordinates,
-            nearest,
+            places: Places::of(c.op)?,
             cubic: c.op.float("cubic_coeff_a")?.unwrap_or(-0.75).into(),
             exclude_outside: c.op.flag("exclude_outside")?,
             antialias,
             extrapolation: c.op.float("extrapolation_value")?.unwrap_or(0.0).into(),
         })
-    }
-
-    /// Where element `y` of the result is among `own` elements.
-    fn place(&self, y: usize, own: usize, axis: &Axis) -> f64 {
-        let (y, own, scale) = (y as f64, own as f64, axis.scale);
-        let width = scale * own;
-        match self.coordinates {
-            Coordinates::HalfPixel => (y + 0.5) / scale - 0.5,
-            Coordinates::HalfPixelSymmetric => {
-                let adjustment = axis.size as f64 / width;
-                own / 2.0 * (1.0 - adjustment) + (y + 0.5) / scale - 0.5
-            }
-            Coordinates::PytorchHalfPixel if axis.size <= 1 => 0.0,
-            Coordinates::PytorchHalfPixel => (y + 0.5) / scale - 0.5,
-            Coordinates::AlignCorners if width == 1.0 || axis.size <= 1 => 0.0,
-            Coordinates::AlignCorners => y * (own - 1.0) / (width - 1.0),
-            Coordinates::Asymmetric => y / scale,
-            Coordinates::TfHalfPixelForNn => (y + 0.5) / scale,
-            Coordinates::TfCropAndResize => {
-                let (start, end) = axis.roi;
-                if axis.size <= 1 {
-                    (start + end) / 2.0 * (own - 1.0)
-                } else {
-                    start * (own - 1.0) + y * (end - start) * (own - 1.0) / (axis.size as f64 - 1.0)
-                }
-            }
-        }
     }
 
     /// Weights of neighbours for a place `ratio` behind the left one of the two in the middle, and which neighbour is the
@@ -172,25 +92,14 @@ impl Rule {
         (first, all)
     }
 
-    fn nearest(&self, place: f64, scale: f64, old: bool) -> f64 {
-        match self.nearest {
-            // Before there was a choice, runtimes took the next element when an image was made smaller.
-            Nearest::Floor if old && scale < 1.0 => place.ceil(),
-            Nearest::Floor => place.floor(),
-            Nearest::Ceil => place.ceil(),
-            Nearest::RoundPreferFloor => (place - 0.5).ceil(),
-            Nearest::RoundPreferCeil => (place + 0.5).floor(),
-        }
-    }
-
-    fn taps(&self, own: usize, axis: &Axis) -> Result<Taps> {
+    fn taps(&self, own: usize, axis: &ResizedAxis) -> Result<Taps> {
         let last = i64::try_from(own).unwrap_or(0) - 1;
         if last < 0 && axis.size > 0 {
             return refuse(format!("there is nothing in axis {} to resize", axis.axis));
         }
         let inside = |i: i64| usize::try_from(i.clamp(0, last)).unwrap_or(0);
         let mut taps = Taps { each: 0, indices: Vec::new(), weights: Vec::new(), outside: Vec::new() };
-        let (first, sample) = self.weights(0.5, axis.scale);
+        let (first, sample) = self.weights(0.5, axis.scale.into());
         if first.unsigned_abs() > MOST_TAPS as u64
             || sample.len().checked_mul(axis.size).is_none_or(|n| n > MOST_TAPS)
         {
@@ -198,13 +107,15 @@ impl Rule {
         }
         taps.each = sample.len();
         for y in 0..axis.size {
-            let place = self.place(y, own, axis);
-            if self.coordinates == Coordinates::TfCropAndResize && !(0.0..=last as f64).contains(&place) {
+            let place = f64::from(self.places.place(y, own, axis));
+            if self.places.coordinates == Coordinates::TfCropAndResize
+                && !(0.0..=last as f64).contains(&place)
+            {
                 taps.outside.push(y);
             }
             // An element that is met exactly is the right one of the two in the middle.
             let left = if place == place.floor() { place - 1.0 } else { place.floor() };
-            let (first, mut weights) = self.weights(place - left, axis.scale);
+            let (first, mut weights) = self.weights(place - left, axis.scale.into());
             let from = (left as i64).saturating_add(first);
             if self.exclude_outside {
                 for (i, w) in (from..).zip(&mut weights) {
@@ -267,7 +178,7 @@ fn along<T: Real>(x: &[T], own: usize, inner: usize, taps: &Taps, size: usize, o
 fn interpolated<T: Real>(
     mut data: Vec<T>,
     shape: &mut [usize],
-    axes: &[Axis],
+    axes: &[ResizedAxis],
     rule: &Rule,
 ) -> Result<Vec<T>> {
     for axis in axes {
@@ -283,9 +194,10 @@ fn interpolated<T: Real>(
     Ok(data)
 }
 
-fn run(x: &Array, axes: Vec<Axis>, rule: &Rule, old: bool) -> Result<Vec<Array>> {
-    let whole = |a: &Axis| rule.coordinates != Coordinates::TfCropAndResize || a.roi == (0.0, 1.0);
-    let axes: Vec<Axis> = axes
+fn run(x: &Array, axes: Vec<ResizedAxis>, rule: &Rule) -> Result<Vec<Array>> {
+    let whole =
+        |a: &ResizedAxis| rule.places.coordinates != Coordinates::TfCropAndResize || a.roi == (0.0, 1.0);
+    let axes: Vec<ResizedAxis> = axes
         .into_iter()
         .filter(|a| !(a.scale == 1.0 && x.shape().get(a.axis) == Some(&a.size) && whole(a)))
         .collect();
@@ -300,7 +212,7 @@ fn run(x: &Array, axes: Vec<Axis>, rule: &Rule, old: bool) -> Result<Vec<Array>>
         return Ok(vec![from_f64(x.dtype(), &shape, &[])?]);
     }
     if rule.mode == Mode::Nearest {
-        return nearest(x, &axes, rule, old);
+        return nearest(x, &axes, rule);
     }
     let mut shape = x.shape().to_vec();
     if x.dtype() == DType::F32 {
@@ -315,22 +227,18 @@ fn run(x: &Array, axes: Vec<Axis>, rule: &Rule, old: bool) -> Result<Vec<Array>>
 }
 
 /// Copies alone, of whatever type the elements are.
-fn nearest(x: &Array, axes: &[Axis], rule: &Rule, old: bool) -> Result<Vec<Array>> {
+fn nearest(x: &Array, axes: &[ResizedAxis], rule: &Rule) -> Result<Vec<Array>> {
     let mut out = x.clone();
     for axis in axes {
         let mut shape = out.shape().to_vec();
         let Some(size) = shape.get_mut(axis.axis) else { continue };
         let own = std::mem::replace(size, axis.size);
-        let last = own.checked_sub(1).ok_or_else(|| Error::Op("there is nothing to resize".into()))? as f64;
-        let places: Vec<f64> = (0..axis.size).map(|y| rule.place(y, own, axis)).collect();
-        let all: Vec<usize> =
-            places.iter().map(|&p| rule.nearest(p, axis.scale, old).clamp(0.0, last) as usize).collect();
+        let last = own.checked_sub(1).ok_or_else(|| Error::Op("there is nothing to resize".into()))? as f32;
+        let all: Vec<usize> = (0..axis.size).map(|y| rule.places.nearest(y, own, axis)).collect();
         out = taken(&out, axis.axis, &all, &shape)?;
-        let outside: Vec<usize> = places
-            .iter()
-            .enumerate()
-            .filter(|(_, p)| rule.coordinates == Coordinates::TfCropAndResize && !(0.0..=last).contains(*p))
-            .map(|(y, _)| y)
+        let cropped = rule.places.coordinates == Coordinates::TfCropAndResize;
+        let outside: Vec<usize> = (0..axis.size)
+            .filter(|&y| cropped && !(0.0..=last).contains(&rule.places.place(y, own, axis)))
             .collect();
         if !outside.is_empty() {
             let mut values = to_f64(&out);
@@ -349,19 +257,19 @@ fn nearest(x: &Array, axes: &[Axis], rule: &Rule, old: bool) -> Result<Vec<Array
 }
 
 /// One axis for each scale.
-fn by_scales(x: &Array, axes: &[usize], scales: &[f32], roi: &[f64]) -> Result<Vec<Axis>> {
+fn by_scales(x: &Array, axes: &[usize], scales: &[f32], roi: &[f32]) -> Result<Vec<ResizedAxis>> {
     if scales.len() != axes.len() {
         return refuse(format!("{} scales given for {} axes", scales.len(), axes.len()));
     }
     let all = axes.iter().zip(scales).enumerate().map(|(i, (&axis, &scale))| {
         let own = x.shape().get(axis).copied().unwrap_or(0);
-        Ok(Axis { axis, size: resized(own, scale)?, scale: scale.into(), roi: part(roi, i, axes.len()) })
+        Ok(ResizedAxis { axis, size: resized(own, scale)?, scale, roi: part(roi, i, axes.len()) })
     });
     all.collect()
 }
 
 /// Start and end of the `i`-th of `count` axes: all starts come before all ends.
-fn part(roi: &[f64], i: usize, count: usize) -> (f64, f64) {
+fn part(roi: &[f32], i: usize, count: usize) -> (f32, f32) {
     match (roi.get(i), roi.get(i + count)) {
         (Some(&start), Some(&end)) => (start, end),
         _ => (0.0, 1.0),
@@ -369,7 +277,7 @@ fn part(roi: &[f64], i: usize, count: usize) -> (f64, f64) {
 }
 
 /// One axis for each size; a policy keeps the proportions of the axes that are named.
-fn by_sizes(c: &Operands<'_>, axes: &[usize], target: &[usize], roi: &[f64]) -> Result<Vec<Axis>> {
+fn by_sizes(c: &Operands<'_>, axes: &[usize], target: &[usize], roi: &[f32]) -> Result<Vec<ResizedAxis>> {
     let x = c.array(0)?;
     if target.len() != axes.len() {
         return refuse(format!("{} sizes given for {} axes", target.len(), axes.len()));
@@ -378,21 +286,21 @@ fn by_sizes(c: &Operands<'_>, axes: &[usize], target: &[usize], roi: &[f64]) -> 
     if own.iter().zip(target).any(|(&n, &t)| n == 0 && t > 0) {
         return refuse(format!("there is nothing in {x:?} to resize"));
     }
-    let scales: Vec<f64> = own.iter().zip(target).map(|(&n, &t)| t as f64 / n.max(1) as f64).collect();
+    let scales: Vec<f32> = own.iter().zip(target).map(|(&n, &t)| t as f32 / n.max(1) as f32).collect();
     let pick = match c.op.text("keep_aspect_ratio_policy")?.unwrap_or("stretch") {
         "stretch" => None,
-        "not_larger" => scales.iter().copied().reduce(f64::min),
-        "not_smaller" => scales.iter().copied().reduce(f64::max),
+        "not_larger" => scales.iter().copied().reduce(f32::min),
+        "not_smaller" => scales.iter().copied().reduce(f32::max),
         other => return refuse(format!("keep_aspect_ratio_policy `{other}` is not supported")),
     };
     let all = axes.iter().zip(own).zip(target.iter().zip(scales)).enumerate();
     Ok(all
         .map(|(i, ((&axis, own), (&size, scale)))| {
             let (size, scale) = match pick {
-                Some(scale) => ((scale * own as f64 + 0.5).floor() as usize, scale),
+                Some(scale) => ((scale * own as f32 + 0.5).floor() as usize, scale),
                 None => (size, scale),
             };
-            Axis { axis, size, scale, roi: part(roi, i, axes.len()) }
+            ResizedAxis { axis, size, scale, roi: part(roi, i, axes.len()) }
         })
         .collect())
 }
@@ -411,7 +319,7 @@ fn upsample(c: &Operands<'_>) -> Result<Vec<Array>> {
         return refuse(format!("scale {small} makes it smaller"));
     }
     let axes: Vec<usize> = (0..x.shape().len()).collect();
-    run(x, by_scales(x, &axes, &scales, &[])?, &Rule::of(c)?, true)
+    run(x, by_scales(x, &axes, &scales, &[])?, &Rule::of(c)?)
 }
 
 fn resize(c: &Operands<'_>) -> Result<Vec<Array>> {
@@ -427,10 +335,12 @@ fn resize(c: &Operands<'_>) -> Result<Vec<Array>> {
     let old = c.op.version < 11;
     let rule = Rule::of(c)?;
     let given = |i: usize| c.get(i).filter(|a| !a.is_empty());
-    let roi = match given(1).filter(|_| !old && rule.coordinates == Coordinates::TfCropAndResize) {
-        Some(roi) if roi.len() == axes.len() * 2 => to_f64(roi),
+    let roi = match given(1).filter(|_| !old && rule.places.coordinates == Coordinates::TfCropAndResize) {
+        Some(roi) if roi.len() == axes.len() * 2 => floats(roi)?,
         Some(roi) => return refuse(format!("roi {roi:?} given for {} axes", axes.len())),
-        None if rule.coordinates == Coordinates::TfCropAndResize => return refuse("its roi is missing"),
+        None if rule.places.coordinates == Coordinates::TfCropAndResize => {
+            return refuse("its roi is missing");
+        }
         None => Vec::new(),
     };
     let all = match (given(if old { 1 } else { 2 }), given(3)) {
@@ -438,7 +348,7 @@ fn resize(c: &Operands<'_>) -> Result<Vec<Array>> {
         (None, Some(_)) => by_sizes(c, &axes, &sizes(&c.ints(3)?.unwrap_or_default())?, &roi)?,
         _ => return refuse("either scales or sizes must be given"),
     };
-    run(x, all, &rule, old)
+    run(x, all, &rule)
 }
 
 #[cfg(test)]
@@ -472,6 +382,9 @@ mod tests {
         assert_eq!(row(13, 2.0, &[linear]).unwrap(), [1.0, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75, 4.0]);
         let corners = ("coordinate_transformation_mode", "align_corners");
         assert_eq!(row(13, 1.75, &[linear, corners]).unwrap(), [1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0]);
+        // A size that is rounded down counts as it is: ONNX Runtime and PyTorch end at the last element.
+        let rounded = row(13, 1.4, &[linear, corners]).unwrap();
+        assert_eq!(rounded, [1.0, 1.75, 2.5, 3.25, 4.0]);
         assert_eq!(row(10, 2.0, &[linear]).unwrap(), [1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.0]);
     }
 
