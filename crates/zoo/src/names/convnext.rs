@@ -17,10 +17,10 @@ pub(super) fn torchvision(state: &State<'_>, _: &str, parts: &[&str]) -> Option<
             let place: usize = i.parse().ok()?;
             let stage = place / 2;
             let inner = match *inner {
-                [p] if place % 2 == 0 => {
+                [p] if place.is_multiple_of(2) => {
                     return Some(format!("backbone.downsample_layers.{stage}.{part}.{p}"));
                 }
-                _ if place % 2 == 0 => return None,
+                _ if place.is_multiple_of(2) => return None,
                 ["layer_scale"] => "gamma".into(),
                 ["block", "0", p] => format!("depthwise_conv.{p}"),
                 ["block", "2", p] => format!("norm.{p}"),
