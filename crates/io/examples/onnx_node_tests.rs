@@ -99,14 +99,15 @@ fn with_type(array: Array, dtype: DType) -> Array {
 }
 
 fn run(test: &Path) -> Outcome {
-    let imported = match import(test.join("model.onnx"), &ImportOptions { fold: false }) {
-        Ok(imported) => imported,
-        Err(e) => {
-            let text = e.to_string();
-            let not = ["not supported", "can be read"].iter().any(|n| text.contains(n));
-            return if not { Outcome::NotSupported(text) } else { Outcome::Failed(text) };
-        }
-    };
+    let imported =
+        match import(test.join("model.onnx"), &ImportOptions { fold: false, ..ImportOptions::default() }) {
+            Ok(imported) => imported,
+            Err(e) => {
+                let text = e.to_string();
+                let not = ["not supported", "can be read"].iter().any(|n| text.contains(n));
+                return if not { Outcome::NotSupported(text) } else { Outcome::Failed(text) };
+            }
+        };
     let graph = &imported.graph;
     if let Some((_, node)) =
         graph.nodes().find(|(_, n)| matches!(&n.op, Op::Onnx(op) if !occam_interp::knows(op)))

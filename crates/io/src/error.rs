@@ -27,6 +27,22 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A file is right, and has something that cannot be computed here.
+    #[error("`{}` cannot be read: {message}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What it has, and where.
+        message: String,
+    },
+    /// An array does not fit the input of a model.
+    #[error("input `{name}`: {message}")]
+    Input {
+        /// The input.
+        name: String,
+        /// What is wanted, and what was given.
+        message: String,
+    },
     /// A pickle asks for something to be called that is no plain data.
     #[error(
         "`{}` is refused: it would run code, `{import}`, when Python loads it. Get the weights from a source that \

@@ -21,7 +21,7 @@ fn golden(name: &str) -> PathBuf {
 }
 
 fn network() -> (Imported, Weights) {
-    let options = ImportOptions { fold: false };
+    let options = ImportOptions { fold: false, ..ImportOptions::default() };
     (import(golden("quantized.onnx"), &options).unwrap(), npz::load(golden("quantized.npz")).unwrap())
 }
 

@@ -21,7 +21,7 @@ fn path(name: &str) -> PathBuf {
 }
 
 fn read(name: &str, fold: bool) -> Imported {
-    import(path(&format!("{name}.onnx")), &ImportOptions { fold }).unwrap()
+    import(path(&format!("{name}.onnx")), &ImportOptions { fold, ..ImportOptions::default() }).unwrap()
 }
 
 /// The input, and what ONNX Runtime makes of it.

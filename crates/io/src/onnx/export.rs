@@ -7,12 +7,18 @@ use occam_graph::onnx::Subgraph;
 use occam_graph::{Array, Fact, Graph, Node, Op, Patch, Value, ValueId, Weights};
 
 use super::facts::Facts;
-use super::names::Plan;
+use super::names::{Around, Plan, shared};
 use super::ops::form;
-use super::proto::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto};
+use super::proto::{
+    AttributeProto, AttributeType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+    StringStringEntryProto, TensorProto,
+};
 use super::site::{Site, Target};
 use super::tensor::tensor;
 use crate::{Error, Result};
+
+/// The first version of the format in which initializers need not be inputs too.
+pub(super) const LISTED: i64 = 4;
 
 /// How to write a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +85,7 @@ pub(super) fn export_with(
         producer_name: Some("occam".into()),
         producer_version: Some(env!("CARGO_PKG_VERSION").into()),
         doc_string: (!options.doc.is_empty()).then(|| options.doc.clone()),
-        graph: Some(export_graph(graph, weights, options)?),
+        graph: Some(export_graph(graph, weights, options, ir_version)?),
         opset_import: vec![opset],
         metadata_props: metadata.collect(),
         ..Default::default()
@@ -123,10 +129,28 @@ fn ir_version(opset: i64) -> Result<i64> {
     })
 }
 
-fn export_graph(graph: &Graph, weights: &Weights, options: &ExportOptions) -> Result<GraphProto> {
-    let mut target = Target { opset: options.opset, ..Target::default() };
+fn export_graph(
+    graph: &Graph,
+    weights: &Weights,
+    options: &ExportOptions,
+    ir_version: i64,
+) -> Result<GraphProto> {
+    let (shared, own) = shared(graph, weights)?;
+    let mut target =
+        Target { opset: options.opset, listed: ir_version < LISTED, shared, ..Target::default() };
+    for name in own {
+        if let Some(array) = target.shared.get(&name) {
+            target.initializers.push(tensor(&name, array)?);
+            target.values.take(&name);
+        }
+    }
     let facts = Facts::new(&options.batch_name)?;
-    write_graph(graph, weights, &[], &facts, &options.name, &mut target)
+    let mut proto = write_graph(graph, weights, None, &facts, &options.name, &mut target)?;
+    if target.listed {
+        let listed = proto.initializer.iter().map(|t| facts.of_tensor(t));
+        proto.input.extend(listed);
+    }
+    Ok(proto)
 }
 
 /// The form of a graph inside a node, which reads the values called `captured` of the graph around it.
@@ -136,28 +160,58 @@ pub(super) fn subgraph(
     name: &str,
     target: &mut Target,
 ) -> Result<GraphProto> {
-    // Names are those of one space with the graph around it; nodes and initializers are its own.
+    let shared = std::mem::take(&mut target.shared);
     let mut inner = Target {
         opset: target.opset,
-        values: std::mem::take(&mut target.values),
+        listed: target.listed,
+        values: target.values.clone(),
         node_names: std::mem::take(&mut target.node_names),
         ..Target::default()
     };
-    let graph = write_graph(&body.graph, &Weights::new(), captured, &Facts::new("N")?, name, &mut inner);
-    target.values = inner.values;
+    let around = Around { captured, shared: &shared };
+    let graph = write_graph(&body.graph, &Weights::new(), Some(&around), &Facts::new("N")?, name, &mut inner);
+    target.values.leave(inner.values);
     target.node_names = inner.node_names;
-    graph
+    target.shared = shared;
+    let mut graph = graph?;
+    if target.listed {
+        // An initializer would have to be an input, and a graph in a node has none of its own choice.
+        let initializers = std::mem::take(&mut graph.initializer);
+        graph.node.splice(0..0, initializers.into_iter().map(constant));
+    }
+    Ok(graph)
+}
+
+/// A node that gives a tensor.
+fn constant(tensor: TensorProto) -> NodeProto {
+    let name = tensor.name.clone().unwrap_or_default();
+    let attribute = AttributeProto {
+        name: Some("value".into()),
+        r#type: Some(AttributeType::Tensor.into()),
+        t: Some(Box::new(tensor)),
+        ..AttributeProto::default()
+    };
+    NodeProto {
+        output: vec![name],
+        op_type: Some("Constant".into()),
+        attribute: vec![attribute],
+        ..NodeProto::default()
+    }
 }
 
 fn write_graph(
     graph: &Graph,
     weights: &Weights,
-    captured: &[String],
+    around: Option<&Around<'_>>,
     facts: &Facts<'_>,
     name: &str,
     target: &mut Target,
 ) -> Result<GraphProto> {
-    let plan = Plan::new(graph, captured, &mut target.values)?;
+    let plan = Plan::new(graph, around, &mut target.values)?;
+    if let Some(around) = around {
+        // Graphs in nodes of this one see them too.
+        target.shared.clone_from(around.shared);
+    }
     for &id in &plan.params {
         target.initializers.push(initializer(graph.value(id)?, plan.name(id)?, weights)?);
     }
@@ -165,13 +219,12 @@ fn write_graph(
         target.node_names.take(&node.name);
     }
     let mut value_info = Vec::new();
-    let is_output = |name: &str| graph.outputs().iter().any(|(n, _)| n == name);
     for id in graph.order()? {
         let node = graph.node(id)?;
         form(&node.op).write(&mut site(graph, &plan, node, target)?)?;
         for &v in &node.outputs {
             let name = plan.name(v)?;
-            if !is_output(name) {
+            if !plan.outputs.iter().any(|o| o == name) {
                 value_info.push(facts.value_info(name, &graph.value(v)?.fact)?);
             }
         }
@@ -181,9 +234,9 @@ fn write_graph(
         target.push(&name, "Identity", &[plan.name(*id)?], &[output], []);
     }
     let info = |name: &str, id: ValueId| facts.value_info(name, &graph.value(id)?.fact);
-    let own = graph.inputs().len().saturating_sub(captured.len());
+    let own = graph.inputs().len().saturating_sub(around.map_or(0, |a| a.captured.len()));
     let inputs = graph.inputs().iter().take(own).map(|&id| info(plan.name(id)?, id));
-    let outputs = graph.outputs().iter().map(|(name, id)| info(name, *id));
+    let outputs = graph.outputs().iter().zip(&plan.outputs).map(|((_, id), name)| info(name, *id));
     Ok(GraphProto {
         name: Some(name.into()),
         input: inputs.collect::<Result<_>>()?,

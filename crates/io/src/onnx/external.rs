@@ -173,10 +173,27 @@ impl Reader<'_> {
             Entry::Occupied(e) => Ok(e.into_mut()),
             Entry::Vacant(e) => {
                 let path = self.path.parent().unwrap_or(Path::new("")).join(location);
+                if !beside(&path, self.path) {
+                    let message =
+                        format!("its file `{location}` is a link to one that is not beside the model");
+                    return Err(Problem::Malformed(message));
+                }
                 Ok(e.insert(super::file::map(&path).map_err(Problem::Error)?))
             }
         }
     }
+}
+
+/// Whether a file lies in the folder of `model`, wherever links lead; where the model is a link itself, the folder that
+/// this leads to will do, as caches of downloads keep all files there. Files that do not exist are told by opening them.
+fn beside(path: &Path, model: &Path) -> bool {
+    let Ok(real) = path.canonicalize() else { return true };
+    let folder = match model.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let real_folder = model.canonicalize().ok().and_then(|m| m.parent().map(Path::to_owned));
+    [folder.canonicalize().ok(), real_folder].iter().flatten().any(|folder| real.starts_with(folder))
 }
 
 /// Why elements were not read.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use occam_graph::{Dim, DimExpr, Fact};
 
-use super::proto::{TensorShapeProto, TypeProto, ValueInfoProto, dimension, type_proto};
+use super::proto::{TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, dimension, type_proto};
 use super::tensor::data_type;
 use super::to_i64;
 use crate::{Error, Result};
@@ -35,6 +35,18 @@ impl<'a> Facts<'a> {
         let value = Some(type_proto::Value::TensorType(tensor));
         let r#type = Some(TypeProto { value, denotation: None });
         Ok(ValueInfoProto { name: Some(name.into()), r#type, ..Default::default() })
+    }
+
+    /// The type of a tensor.
+    pub fn of_tensor(&self, tensor: &TensorProto) -> ValueInfoProto {
+        let dim = tensor
+            .dims
+            .iter()
+            .map(|&n| dimension::Dimension { value: Some(dimension::Value::DimValue(n)), denotation: None });
+        let shape = Some(TensorShapeProto { dim: dim.collect() });
+        let value = type_proto::Value::TensorType(type_proto::Tensor { elem_type: tensor.data_type, shape });
+        let r#type = Some(TypeProto { value: Some(value), denotation: None });
+        ValueInfoProto { name: tensor.name.clone(), r#type, ..Default::default() }
     }
 
     fn dimension(&self, dim: &Dim) -> Result<dimension::Dimension> {

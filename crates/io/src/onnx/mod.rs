@@ -35,7 +35,8 @@ pub use external::ExternalData;
 pub use file::{read_model, write_model, write_model_with};
 pub use halves::Halves;
 pub use import::{
-    ImportOptions, Imported, OPSETS, Origin, array, export_imported, import, import_bytes, import_model,
+    ImportOptions, Imported, Input, OPSETS, Origin, array, export_imported, import, import_bytes,
+    import_model, inputs,
 };
 /// Encodes and decodes the messages of [`proto`].
 pub use prost::Message;

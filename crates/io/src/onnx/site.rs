@@ -2,7 +2,7 @@
 
 use occam_graph::{Array, Fact, Node};
 
-use super::names::Names;
+use super::names::{Names, Shared};
 use super::proto::{AttributeProto, NodeProto, TensorProto};
 use super::tensor::tensor;
 use super::to_i64;
@@ -13,6 +13,10 @@ use crate::{Error, Result};
 pub(super) struct Target {
     /// Version of the operator set that may be used.
     pub opset: i64,
+    /// Whether the version of the file wants initializers among the inputs.
+    pub listed: bool,
+    /// Constants that graphs in nodes do not write themselves.
+    pub shared: Shared,
     pub nodes: Vec<NodeProto>,
     pub initializers: Vec<TensorProto>,
     pub values: Names,

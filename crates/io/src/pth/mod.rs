@@ -32,6 +32,12 @@ use storage::Storages;
 /// The format's name in errors.
 const FORMAT: &str = "PyTorch";
 
+/// Entry that archives of TorchScript programs have.
+const CONSTANTS: &str = "constants.pkl";
+
+/// Bytes at the end of an archive where the names of its entries are looked for.
+const NAMES: usize = 1 << 20;
+
 /// Weights of a checkpoint, and where they were in it.
 #[derive(Debug, Clone)]
 pub struct StateDict {
@@ -41,8 +47,17 @@ pub struct StateDict {
     pub at: Vec<String>,
     /// Further keys of the file under which there are tensors by name.
     pub others: Vec<String>,
-    /// Entries beside the tensors that are none themselves.
-    pub skipped: Vec<String>,
+    /// Entries beside the tensors that are none themselves, or not such as arrays can be.
+    pub skipped: Vec<Skipped>,
+}
+
+/// An entry of a state dict that is not among the weights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its name.
+    pub name: String,
+    /// What it is, such as `a quantized tensor`.
+    pub what: String,
 }
 
 /// Why a file is not read.
@@ -91,6 +106,20 @@ pub(crate) fn is_one(start: &[u8]) -> bool {
     start.starts_with(zip::MAGIC) || legacy::is_one(start)
 }
 
+/// Why a file that is neither an archive nor begins as PyTorch's do is refused, where it is a pickle all the same.
+pub(crate) fn plain_pickle(path: &Path) -> Option<Error> {
+    let file = File::open(path).ok()?;
+    // SAFETY: as in [`load`].
+    let map = unsafe { Mmap::map(&file) }.ok()?;
+    match pickle::run(&map) {
+        Err(fault @ Fault::Import(_)) => Some(fault.at(path)),
+        Err(_) => None,
+        // What begins like text may end as a pickle by chance; a pickle of data begins with its protocol.
+        Ok(_) if map.first() != Some(&0x80) => None,
+        Ok(_) => Some(Fault::from("it is a pickle, but none that `torch.save` writes").at(path)),
+    }
+}
+
 /// Reads a state dict of `path`: the one under `key` (dots lead further in), or else the file itself, or what it has
 /// under the first of `state_dict`, `model`, `model_state_dict`, `net`, `ema_state_dict`, `state_dict_ema`,
 /// `model_ema`, `ema` that holds tensors. Names lose a `module.` that all of them have.
@@ -126,15 +155,23 @@ fn parse(file: &[u8], key: Option<&str>) -> Result<StateDict, Fault> {
 }
 
 fn read_archive(file: &[u8]) -> Result<(Program, Storages<'_>), Fault> {
-    let entries = zip::entries(file)?;
+    let script = || "it is a TorchScript program; save the model's `state_dict()` with `torch.save`";
+    let entries = zip::entries(file).map_err(|fault| {
+        // The code of a program is compressed. The names of all entries stand at the end.
+        let names = file.get(file.len().saturating_sub(NAMES)..).unwrap_or_default();
+        match names.windows(CONSTANTS.len()).any(|part| part == CONSTANTS.as_bytes()) {
+            true => script().into(),
+            false => fault,
+        }
+    })?;
     let Some((folder, pickle)) = entries.iter().find_map(|(name, bytes)| {
         let folder = name.strip_suffix("data.pkl")?;
         (folder.is_empty() || folder.ends_with('/')).then_some((folder.to_owned(), *bytes))
     }) else {
         return Err("the archive has no data.pkl".into());
     };
-    if entries.contains_key(&format!("{folder}constants.pkl")) {
-        return Err("it is a TorchScript program; save the model's `state_dict()` with `torch.save`".into());
+    if entries.contains_key(&format!("{folder}{CONSTANTS}")) {
+        return Err(script().into());
     }
     let big_endian = entries.get(&format!("{folder}byteorder")).is_some_and(|order| *order == b"big");
     let (program, _) = pickle::run(pickle)?;

@@ -1,11 +1,13 @@
 //! Where in a checkpoint the weights are.
 
+use std::collections::{HashSet, VecDeque};
+
 use occam_graph::Weights;
 
 use super::pickle::Program;
 use super::storage::Storages;
 use super::value::{Node, Value, View};
-use super::{Fault, StateDict};
+use super::{Fault, Skipped, StateDict};
 
 /// Keys under which checkpoints hold a state dict, the weights that are trained before their averages.
 const KEYS: [&str; 8] = [
@@ -54,10 +56,20 @@ pub(super) fn find(
     candidates(program, root, &mut Vec::new(), &mut found);
     let (at, items) = match key {
         Some(key) => asked(program, root, key, &found)?,
-        None => found
-            .first()
-            .cloned()
-            .ok_or_else(|| format!("it has no tensors by name; its keys are {}", listed(names(root))))?,
+        None => match found.first() {
+            Some(first) => first.clone(),
+            None => {
+                let elsewhere = anywhere(program, root);
+                if elsewhere.is_empty() {
+                    let keys = listed(names(root));
+                    return Err(format!("it has no tensors by name; its keys are {keys}").into());
+                }
+                return Err(Fault::Key(format!(
+                    "the usual places have no weights; name one of those that have: {}",
+                    listed(elsewhere.into_iter())
+                )));
+            }
+        },
     };
     let others = found.iter().map(|(path, _)| path.join(".")).filter(|p| *p != at.join(".")).collect();
     collect(program, storages, at, items, others, length)
@@ -83,6 +95,42 @@ fn candidates<'a>(
             candidates(program, inner, path, found);
             path.pop();
         }
+    }
+}
+
+/// Where under other keys than the usual there are dicts with tensors by name.
+fn anywhere(program: &Program, root: Items<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut seen = HashSet::new();
+    let mut next = VecDeque::from([(String::new(), root, 0)]);
+    while let Some((path, items, depth)) = next.pop_front() {
+        for (key, value) in items {
+            let (Value::Str(key), Value::Node(id), Some(inner)) = (key, value, program.dict(value)) else {
+                continue;
+            };
+            if depth == DEPTH || !seen.insert(*id) {
+                continue;
+            }
+            let path = if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
+            if tensors(program, inner).any(|(name, _)| !COUNTERS.contains(&name)) {
+                found.push(path.clone());
+            }
+            next.push_back((path, inner, depth + 1));
+        }
+    }
+    found
+}
+
+/// What an entry is that is no tensor that arrays can be.
+fn what(program: &Program, value: &Value) -> String {
+    let Some(Node::Opaque(class)) = program.node(value) else { return program.kind(value) };
+    let last = class.name.rsplit('.').next().unwrap_or_default();
+    match last {
+        "_rebuild_qtensor" => "a quantized tensor".into(),
+        "_rebuild_sparse_tensor" => "a sparse tensor".into(),
+        "_rebuild_meta_tensor_no_storage" => "a tensor without elements".into(),
+        "_reconstruct" | "_frombuffer" if class.module.starts_with("numpy") => "a NumPy array".into(),
+        _ => program.kind(value),
     }
 }
 
@@ -135,9 +183,12 @@ fn collect(
     let skipped = items
         .iter()
         .filter(|(_, value)| !matches!(program.node(value), Some(Node::Tensor(_))))
-        .map(|(key, _)| match key {
-            Value::Str(name) => own(name),
-            other => program.kind(other),
+        .map(|(key, value)| Skipped {
+            name: match key {
+                Value::Str(name) => own(name),
+                other => program.kind(other),
+            },
+            what: what(program, value),
         })
         .collect();
     Ok(StateDict { weights, at, others, skipped })

@@ -64,7 +64,7 @@ pub struct Loaded {
     /// Further places of the file that hold weights.
     pub others: Vec<String>,
     /// Entries beside the weights that are no arrays.
-    pub skipped: Vec<String>,
+    pub skipped: Vec<pth::Skipped>,
 }
 
 /// Whether a file is a checkpoint of PyTorch, by how it begins.
@@ -118,11 +118,13 @@ fn read_pytorch(path: &Path, key: Option<&str>) -> Result<Loaded> {
 
 fn read_safetensors(path: &Path, key: Option<&str>) -> Result<Loaded> {
     let (mut weights, metadata) = safetensors::load(path).map_err(|error| match error {
-        Error::Malformed { path, message, .. } => Error::Malformed {
-            format: "weight",
-            path,
-            message: format!("it does not begin like PyTorch's, and as safetensors {message}"),
-        },
+        Error::Malformed { path, message, .. } => {
+            pth::plain_pickle(&path).unwrap_or_else(|| Error::Malformed {
+                format: "weight",
+                path,
+                message: format!("it does not begin like PyTorch's, and as safetensors {message}"),
+            })
+        }
         other => other,
     })?;
     let format = if metadata.contains_key(CHECKPOINT) { Format::Checkpoint } else { Format::Safetensors };

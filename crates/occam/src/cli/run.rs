@@ -1,5 +1,6 @@
 //! `occam run`
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,10 +9,10 @@ use occam_data::Seed;
 use occam_data::streams::Draw;
 use occam_engine::{Device, Executor, Params, Request};
 use occam_graph::recognize::recognize;
-use occam_graph::{Array, Bindings, DType, Data, Dim, Fact, Graph, Weights};
+use occam_graph::{Array, Bindings, DType, Data, Dim, Fact, Weights};
 use occam_interp::Interpreter;
 use occam_io::npz;
-use occam_io::onnx::{ImportOptions, Imported, import};
+use occam_io::onnx::{self, ImportOptions, Imported, Input, ModelProto, import_model, read_model};
 use serde_json::json;
 
 use super::Outcome;
@@ -29,7 +30,7 @@ mod image;
     occam run model.onnx --input-image cat.jpg --mean 123.675,116.28,103.53 --std 58.395,57.12,57.375\n  \
     occam run model.onnx --random --dim batch=4 --iters 20\n\n\
     Arrays are given and returned by the names of the model's inputs and outputs. A model with one input takes the only array\n\
-    of a .npz or a .npy file whatever it is called. Every operator is evaluated as its definition says; --engine runs the\n\
+    of a .npz or a .npy file whatever it is called. Inputs that the file has elements for need not be given. Every operator is evaluated as its definition says; --engine runs the\n\
     model as training does instead: its layers recognized, by the training kernels.")]
 pub struct Args {
     /// The model (.onnx)
@@ -80,15 +81,23 @@ pub fn parse_dim(text: &str) -> Result<(String, usize), String> {
 impl Args {
     pub fn run(self, json: bool) -> Outcome {
         let started = Instant::now();
-        let imported = import(&self.model, &ImportOptions::default())?;
+        let model = read_model(&self.model)?;
+        let wanted = onnx::inputs(&model, &self.model)?;
+        let inputs = self.arrays(&model, &wanted)?;
+        let options = ImportOptions {
+            dims: self.dim.iter().cloned().collect(),
+            given: inputs.clone(),
+            ..ImportOptions::default()
+        };
+        let advised = |failure: Failure| self.advised(failure, &wanted);
+        let imported = import_model(model, &self.model, &options).map_err(|e| advised(e.into()))?;
         let import_seconds = started.elapsed().as_secs_f64();
-        let inputs = self.arrays(&imported.graph)?;
-        let mut runnable = Runnable::new(imported, self.engine)?;
+        let mut runnable = Runnable::new(imported, self.engine).map_err(advised)?;
         let mut seconds = Vec::new();
         let mut outputs = Weights::new();
         for _ in 0..self.iters {
             let started = Instant::now();
-            outputs = runnable.run(&inputs)?;
+            outputs = runnable.run(&inputs).map_err(advised)?;
             seconds.push(started.elapsed().as_secs_f64());
         }
         seconds.sort_by(f64::total_cmp);
@@ -119,13 +128,14 @@ impl Args {
         let mut rows = Vec::new();
         for (name, array) in outputs {
             let (min, max, mean) = statistics(array);
+            let number = |x: f64| if array.is_empty() { "-".to_owned() } else { format!("{x:.5}") };
             let difference = differences.iter().find(|(n, _)| n == name);
             rows.push(vec![
                 name.clone(),
                 format!("{}{:?}", array.dtype(), array.shape()),
-                format!("{min:.5}"),
-                format!("{max:.5}"),
-                format!("{mean:.5}"),
+                number(min),
+                number(max),
+                number(mean),
                 difference.map_or_else(String::new, |(_, d)| format!("{d:.1e}")),
             ]);
         }
@@ -145,14 +155,34 @@ impl Args {
         print_line(&format!("\nimported in {:.1} ms, ran in {:.1} ms", import * 1e3, median * 1e3));
     }
 
-    /// The inputs of the model.
-    fn arrays(&self, graph: &Graph) -> Result<Weights, Failure> {
-        let bindings: Bindings = self.dim.iter().cloned().collect();
-        let mut inputs = Vec::new();
-        for &id in graph.inputs() {
-            let value = graph.value(id)?;
-            inputs.push((value.name.clone(), value.fact.clone()));
+    /// A failure with what may help: sizes that were set to 1, and that `--engine` was asked for.
+    fn advised(&self, failure: Failure, wanted: &[Input]) -> Failure {
+        let open: BTreeSet<&str> = wanted
+            .iter()
+            .flat_map(|i| &i.fact.shape)
+            .filter_map(|d| match d {
+                Dim::Symbol(name) if self.dim.iter().all(|(n, _)| **name != *n) => Some(&**name),
+                _ => None,
+            })
+            .collect();
+        let mut help = Vec::new();
+        if self.inputs.is_none() && !open.is_empty() {
+            let list = open.into_iter().collect::<Vec<_>>().join(", ");
+            help.push(format!(
+                "sizes that the model leaves open are 1 unless --dim NAME=N says otherwise: {list}"
+            ));
         }
+        if self.engine {
+            help.push("without --engine every operator is evaluated by itself, in its own type".to_owned());
+        }
+        if help.is_empty() { failure } else { failure.with_help(help.join("\n")) }
+    }
+
+    /// The inputs of the model.
+    fn arrays(&self, model: &ModelProto, wanted: &[Input]) -> Result<Weights, Failure> {
+        let bindings: Bindings = self.dim.iter().cloned().collect();
+        let needed = wanted.iter().filter(|i| !i.optional);
+        let inputs: Vec<(String, Fact)> = needed.map(|i| (i.name.clone(), i.fact.clone())).collect();
         let known = |s: &str| {
             inputs.iter().any(|(_, f)| f.shape.iter().any(|d| matches!(d, Dim::Symbol(n) if &**n == s)))
         };
@@ -167,6 +197,16 @@ impl Args {
                 && let Some((_, only)) = arrays.pop()
             {
                 arrays.insert(name.clone(), only);
+            }
+            let held = model.graph.iter().flat_map(|g| &g.initializer);
+            let fixed = |name: &str| held.clone().any(|t| t.name() == name);
+            let replaceable = |name: &str| wanted.iter().any(|i| i.name == name);
+            if let Some(name) = arrays.keys().find(|name| fixed(name) && !replaceable(name)) {
+                return Err(Failure::new(format!(
+                    "{} has an array `{name}`, which is a constant of the model and cannot be given",
+                    path.display()
+                ))
+                .with_help(format!("the model's inputs are:\n{}", list(&inputs))));
             }
             let missing = inputs.iter().find(|(name, _)| !arrays.contains_key(name));
             if let Some((name, fact)) = missing {
@@ -325,8 +365,12 @@ fn difference(found: &[f64], wanted: &[f64]) -> f64 {
     each.fold(0.0, |m, d| if d.is_nan() || m > d { if d.is_nan() { d } else { m } } else { d })
 }
 
+/// The smallest, the largest and the mean element; not numbers where there is none.
 fn statistics(array: &Array) -> (f64, f64, f64) {
     let v = numbers(array);
+    if v.is_empty() {
+        return (f64::NAN, f64::NAN, f64::NAN);
+    }
     let min = v.iter().copied().fold(f64::INFINITY, f64::min);
     let max = v.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     (min, max, v.iter().sum::<f64>() / v.len().max(1) as f64)

@@ -1,8 +1,30 @@
 //! Sizes that a file leaves open.
 
+use std::path::Path;
+
 use occam_graph::{Bindings, Dim, DimExpr, Graph};
+use occam_io::onnx::{ImportOptions, Imported, import, import_model, inputs, read_model};
 
 use crate::diagnostic::Failure;
+
+/// Reads an ONNX file with the sizes that are `given`. A file that cannot be read while others are open is read with these
+/// as 1: which branch is taken may depend on them.
+///
+/// # Errors
+/// The file is wrong, or no input has a size of a name that is given.
+pub fn import_bound(path: &Path, given: &[(String, usize)]) -> Result<Imported, Failure> {
+    let mut dims: Bindings = given.iter().cloned().collect();
+    let error = match import(path, &ImportOptions { dims: dims.clone(), ..ImportOptions::default() }) {
+        Ok(imported) => return Ok(imported),
+        Err(error @ occam_io::Error::Malformed { .. }) => error,
+        Err(error) => return Err(error.into()),
+    };
+    let Ok(model) = read_model(path) else { return Err(error.into()) };
+    for input in inputs(&model, path)? {
+        input.fact.shape.iter().for_each(|d| symbols(d, &mut dims));
+    }
+    import_model(model, path, &ImportOptions { dims, ..ImportOptions::default() }).map_err(|_| error.into())
+}
 
 /// Every size that the inputs of `graph` leave open: what `given` says, else 1.
 ///

@@ -223,7 +223,7 @@ mod tests {
             ("3", "must be a path"),
             ("dict(strict=False)", "must be a path"),
             ("'https://download.openmmlab.com/x.pth'", "never downloaded"),
-            ("dict(path='x.pth', name='timm')", "did you mean `names`?"),
+            ("dict(path='x.pth', name='timm')", "did you mean \"names\"?"),
             ("dict(path='x.pth', revise_keys=[('(', '')])", "revise_keys"),
         ] {
             let error = load(&value(from), None, &mut *algorithm(0)).unwrap_err();

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use occam_graph::onnx::{Attribute, Attributes, Onnx, Subgraph};
 use occam_graph::recognize::drop_unread;
-use occam_graph::{Array, Dim, Fact, Graph, Op, ValueId};
+use occam_graph::{Array, Bindings, Dim, Fact, Graph, Op, ValueId};
 
 use super::attribute::plain;
+use super::origin::Defaults;
 use super::tensor::{array, dtype};
 use super::{ImportOptions, OPSETS};
 use crate::onnx::names::Names;
@@ -35,14 +36,52 @@ pub(super) fn opsets(model: &ModelProto) -> Result<Opsets, String> {
 }
 
 /// The whole graph of a model.
-pub(super) fn graph(proto: &GraphProto, opsets: &Opsets, options: &ImportOptions) -> Result<Graph, String> {
+pub(super) fn graph(
+    proto: &GraphProto,
+    opsets: &Opsets,
+    options: &ImportOptions,
+    defaults: &Defaults,
+) -> Result<Graph, Problem> {
     let mut scope = Scope::new(opsets, options, None);
-    scope.fill(proto, &[])?;
+    scope.fill(proto, &[], defaults)?;
     let (mut graph, turned) = (scope.graph, scope.turned);
-    drop_unread(&mut graph).map_err(|e| e.to_string())?;
+    if options.fold {
+        drop_unread(&mut graph).map_err(|e| e.to_string())?;
+    }
     keep_names(&mut graph, &turned).map_err(|e| e.to_string())?;
     graph.verify().map_err(|e| e.to_string())?;
     Ok(graph)
+}
+
+/// Why a model is not read.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// It breaks a rule of the format.
+    Malformed(String),
+    /// It has an operator that is not known.
+    Unsupported(String),
+}
+
+impl Problem {
+    /// The same with another message.
+    fn map(self, change: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Malformed(message) => Self::Malformed(change(message)),
+            Self::Unsupported(message) => Self::Unsupported(change(message)),
+        }
+    }
+}
+
+impl From<String> for Problem {
+    fn from(message: String) -> Self {
+        Self::Malformed(message)
+    }
+}
+
+impl From<&str> for Problem {
+    fn from(message: &str) -> Self {
+        Self::Malformed(message.into())
+    }
 }
 
 /// Where names of a graph inside a node are looked up that it does not define.
@@ -62,6 +101,8 @@ struct Scope<'a> {
     captures: Vec<String>,
     /// Constants that were folded into one with their axes in another order, and that one.
     turned: Vec<(ValueId, ValueId)>,
+    /// Constants that the caller may replace, and what follows from them and constants alone.
+    optional: HashSet<ValueId>,
     opsets: &'a Opsets,
     options: &'a ImportOptions,
     parent: Option<&'a mut dyn Outer>,
@@ -71,7 +112,8 @@ impl Outer for Scope<'_> {
     fn outer(&mut self, name: &str) -> Option<(Fact, Option<Array>)> {
         let id = self.find(name)?;
         let value = self.graph.value(id).ok()?;
-        Some((value.fact.clone(), value.constant().cloned()))
+        let fixed = !self.optional.contains(&id) || !value.fact.dtype.is_float();
+        Some((value.fact.clone(), value.constant().filter(|_| fixed).cloned()))
     }
 }
 
@@ -86,6 +128,7 @@ impl<'a> Scope<'a> {
             nodes: Names::default(),
             captures: Vec::new(),
             turned: Vec::new(),
+            optional: HashSet::new(),
             opsets,
             options,
             parent,
@@ -93,26 +136,43 @@ impl<'a> Scope<'a> {
     }
 
     /// Adds everything that `proto` has; `hints` are types of inputs that have none of their own.
-    fn fill(&mut self, proto: &GraphProto, hints: &[Option<Fact>]) -> Result<(), String> {
+    fn fill(
+        &mut self,
+        proto: &GraphProto,
+        hints: &[Option<Fact>],
+        defaults: &Defaults,
+    ) -> Result<(), Problem> {
         let held: HashSet<&str> = proto.initializer.iter().map(TensorProto::name).collect();
         for (i, input) in proto.input.iter().enumerate() {
             // Until version 3 of the format all initializers were listed as inputs too.
             if held.contains(input.name()) {
                 continue;
             }
-            let fact = fact(input, hints.get(i).and_then(Option::as_ref))
+            let mut fact = fact(input, hints.get(i).and_then(Option::as_ref))
                 .map_err(|m| format!("input `{}`: {m}", input.name()))?;
+            if self.parent.is_none() {
+                bind(&mut fact, &self.options.dims);
+            }
             let id = self.graph.add_input(input.name(), fact).map_err(|e| e.to_string())?;
             self.values.insert(input.name().to_owned(), id);
         }
         if let Some(sparse) = proto.sparse_initializer.first() {
             let name = sparse.values.as_ref().map_or("?", TensorProto::name);
-            return Err(format!("tensor `{name}`: sparse tensors are not supported"));
+            return Err(format!("tensor `{name}`: sparse tensors are not supported").into());
         }
         for tensor in &proto.initializer {
             let name = tensor.name();
-            let array = array(tensor).map_err(|m| format!("tensor `{name}`: {m}"))?;
+            let given = self.options.given.get(name).filter(|_| defaults.contains_key(name));
+            let array = match given {
+                Some(given) => given.clone(),
+                None => array(tensor).map_err(|m| format!("tensor `{name}`: {m}"))?,
+            };
             self.constant(name, array)?;
+            if defaults.contains_key(name)
+                && let Some(&id) = self.values.get(name)
+            {
+                self.optional.insert(id);
+            }
         }
         self.run(&proto.node)?;
         for output in &proto.output {
@@ -161,7 +221,7 @@ impl<'a> Scope<'a> {
     }
 
     /// Adds nodes; the file need not have them in order.
-    fn run(&mut self, nodes: &[NodeProto]) -> Result<(), String> {
+    fn run(&mut self, nodes: &[NodeProto]) -> Result<(), Problem> {
         for &i in &order(nodes)? {
             let Some(node) = nodes.get(i) else { continue };
             let name = match node.name() {
@@ -169,15 +229,52 @@ impl<'a> Scope<'a> {
                 name => name,
             };
             let name = self.nodes.fresh(name);
-            self.node(&name, node).map_err(|m| {
+            self.node(&name, node).map_err(|problem| {
                 // Errors of nodes inside name these themselves.
-                if m.starts_with("node `") { m } else { format!("node `{name}` ({}): {m}", node.op_type()) }
+                problem.map(|m| match m.starts_with("node `") {
+                    true => m,
+                    false => format!("node `{name}` ({}): {m}", node.op_type()),
+                })
             })?;
         }
         Ok(())
     }
 
-    fn node(&mut self, name: &str, node: &NodeProto) -> Result<(), String> {
+    fn node(&mut self, name: &str, node: &NodeProto) -> Result<(), Problem> {
+        if node.op_type() != "If" || !matches!(node.domain(), "" | "ai.onnx") {
+            return self.plain_node(name, node);
+        }
+        let condition = node.input.first().and_then(|c| self.find(c));
+        let known = match condition {
+            Some(c) => self.truth(c)?,
+            None => None,
+        };
+        let settled = condition.is_some_and(|c| self.options.fold && !self.optional.contains(&c));
+        if let Some(taken) = known.filter(|_| settled) {
+            return self.branch(node, taken);
+        }
+        let Err(problem) = self.plain_node(name, node) else { return Ok(()) };
+        if let Some(taken) = known {
+            return self.branch(node, taken);
+        }
+        if self.parent.is_some() || !matches!(problem, Problem::Malformed(_)) {
+            return Err(problem);
+        }
+        match condition {
+            Some(condition) if !self.options.given.is_empty() => {
+                let taken = self.decided(condition)?;
+                self.branch(node, taken)
+            }
+            _ => Err(problem.map(|m| {
+                format!(
+                    "{m}; which branch is taken must be known: give the sizes that the file leaves open \
+                     (--dim), or run it, where the inputs decide"
+                )
+            })),
+        }
+    }
+
+    fn plain_node(&mut self, name: &str, node: &NodeProto) -> Result<(), Problem> {
         let domain = if node.domain() == "ai.onnx" { "" } else { node.domain() };
         let version = *self.opsets.get(domain).ok_or_else(|| {
             format!("operator set `{domain}` is used, but the file does not say in which version")
@@ -199,9 +296,7 @@ impl<'a> Scope<'a> {
         let outputs: Vec<&str> = node.output.iter().filter(|v| given(v)).map(String::as_str).collect();
         if domain.is_empty() && op.op_type == "Constant" {
             let array = constant(node)?;
-            return outputs.iter().try_for_each(|o| self.constant(o, array.clone()));
-        }
-        if domain.is_empty() && op.op_type == "If" && self.options.fold && self.branch(node, &inputs)? {
+            outputs.iter().try_for_each(|o| self.constant(o, array.clone()))?;
             return Ok(());
         }
         let hints = self.hints(&op, &inputs)?;
@@ -219,18 +314,19 @@ impl<'a> Scope<'a> {
                 }
             };
             if op.attributes.insert(attribute.name().to_owned(), value).is_some() {
-                return Err(format!("attribute `{}` is given twice", attribute.name()));
+                return Err(format!("attribute `{}` is given twice", attribute.name()).into());
             }
         }
         if op.def().is_none() {
             let domain = if domain.is_empty() { "ai.onnx" } else { domain };
-            return Err(format!("operator {domain}::{} is not supported", op.op_type));
+            return Err(Problem::Unsupported(format!("operator {domain}::{} is not supported", op.op_type)));
         }
-        if self.options.fold && self.fold(&op, &inputs, &outputs)? {
+        let optional = self.optional(&inputs)?;
+        if self.options.fold && !optional && self.fold(&op, &inputs, &outputs)? {
             return Ok(());
         }
         if let Some(twice) = outputs.iter().find(|o| self.values.contains_key(**o)) {
-            return Err(format!("the name `{twice}` is used for two values"));
+            return Err(format!("the name `{twice}` is used for two values").into());
         }
         let own: Vec<String> = outputs.iter().map(|o| self.free(o)).collect();
         let own: Vec<&str> = own.iter().map(String::as_str).collect();
@@ -239,7 +335,10 @@ impl<'a> Scope<'a> {
             let value = self.graph.value(id).map_err(|e| e.to_string())?;
             let known = value.content.as_ref().and_then(|c| c.array()).cloned();
             // The node stays for its other outputs, if any are read.
-            let id = match known.filter(|_| self.options.fold) {
+            if optional {
+                self.optional.insert(id);
+            }
+            let id = match known.filter(|_| self.options.fold && !optional) {
                 Some(array) => {
                     let own = self.free(&format!("{output}.known"));
                     self.graph.add_const(&own, array).map_err(|e| e.to_string())?
@@ -261,23 +360,55 @@ impl<'a> Scope<'a> {
     }
 
     /// A graph in a node, and what it reads of the graphs around.
-    fn body(&mut self, proto: &GraphProto, hints: &[Option<Fact>]) -> Result<(Graph, Vec<String>), String> {
+    fn body(&mut self, proto: &GraphProto, hints: &[Option<Fact>]) -> Result<(Graph, Vec<String>), Problem> {
         let (opsets, options) = (self.opsets, self.options);
         let mut inner = Scope::new(opsets, options, Some(self));
-        inner.fill(proto, hints)?;
+        inner.fill(proto, hints, &Defaults::new())?;
         let (graph, captures) = (inner.graph, inner.captures);
         Ok((graph, captures))
     }
 
-    /// Puts the branch of an `If` with a known condition in its place.
-    fn branch(&mut self, node: &NodeProto, inputs: &[ValueId]) -> Result<bool, String> {
-        let Some(&condition) = inputs.first() else { return Ok(false) };
+    /// Whether a node with these operands follows from constants of which the caller may replace some.
+    fn optional(&self, inputs: &[ValueId]) -> Result<bool, String> {
+        if !inputs.iter().any(|v| self.optional.contains(v)) {
+            return Ok(false);
+        }
+        for v in inputs {
+            let value = self.graph.value(*v).map_err(|e| e.to_string())?;
+            if value.constant().is_none() && !self.optional.contains(v) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The elements of a condition, where they are known.
+    fn truth(&self, condition: ValueId) -> Result<Option<bool>, String> {
         let value = self.graph.value(condition).map_err(|e| e.to_string())?;
-        let taken = match value.content.as_ref().and_then(|c| c.array()).map(Array::data) {
+        Ok(match value.content.as_ref().and_then(|c| c.array()).map(Array::data) {
             Some(occam_graph::Data::Bool(v)) => v.first().copied(),
             _ => None,
-        };
-        let Some(taken) = taken else { return Ok(false) };
+        })
+    }
+
+    /// What a condition is for the inputs that are given: what comes before it is run.
+    fn decided(&self, condition: ValueId) -> Result<bool, String> {
+        let failed = |e: &dyn std::fmt::Display| format!("its condition cannot be computed: {e}");
+        let mut graph = self.graph.clone();
+        graph.add_output("condition", condition).map_err(|e| failed(&e))?;
+        drop_unread(&mut graph).map_err(|e| failed(&e))?;
+        let weights = occam_graph::Weights::new();
+        let results = occam_interp::Interpreter::new(&graph, &weights)
+            .and_then(|run| run.run(&self.options.given))
+            .map_err(|e| failed(&e))?;
+        match results.first().map(|(_, array)| array.data()) {
+            Some(occam_graph::Data::Bool(v)) if v.len() == 1 => Ok(v.contains(&true)),
+            _ => Err("its condition must be one truth value".into()),
+        }
+    }
+
+    /// Puts the branch of an `If` that is taken in its place.
+    fn branch(&mut self, node: &NodeProto, taken: bool) -> Result<(), Problem> {
         let name = if taken { "then_branch" } else { "else_branch" };
         let body = node.attribute.iter().find(|a| a.name() == name).and_then(|a| a.g.as_deref());
         let body = body.ok_or_else(|| format!("attribute `{name}` must be a graph"))?;
@@ -303,7 +434,7 @@ impl<'a> Scope<'a> {
         for (output, id) in node.output.iter().zip(results) {
             self.values.insert(output.clone(), id);
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Computes a node at once, where all its operands are constants.
@@ -395,17 +526,32 @@ fn constant(node: &NodeProto) -> Result<Array, String> {
     made.map_err(|e| e.to_string())
 }
 
+/// Gives the sizes in `dims` their numbers.
+pub(super) fn bind(fact: &mut Fact, dims: &Bindings) {
+    for dim in &mut fact.shape {
+        if let Dim::Symbol(name) = dim
+            && let Some(&size) = dims.get(&**name)
+        {
+            *dim = Dim::Known(size);
+        }
+    }
+}
+
 /// The type of an input; sizes that are not given get names.
-fn fact(info: &ValueInfoProto, hint: Option<&Fact>) -> Result<Fact, String> {
+pub(super) fn fact(info: &ValueInfoProto, hint: Option<&Fact>) -> Result<Fact, String> {
+    let unknown = |i: usize| Dim::symbol(&format!("{}.{i}", info.name()));
     let tensor = match info.r#type.as_ref().and_then(|t| t.value.as_ref()) {
         Some(type_proto::Value::TensorType(t)) => t,
         Some(_) => {
             return Err("sequences, maps, optional and sparse values are not supported, only tensors".into());
         }
-        None => return hint.cloned().ok_or_else(|| "its type is not given".into()),
+        None => {
+            // What a loop carries may change its sizes from one iteration to the next.
+            let hint = hint.ok_or("its type is not given")?;
+            return Ok(Fact { dtype: hint.dtype, shape: (0..hint.rank()).map(unknown).collect() });
+        }
     };
     let dtype = dtype(tensor.elem_type.unwrap_or(0))?;
-    let unknown = |i: usize| Dim::symbol(&format!("{}.{i}", info.name()));
     let Some(shape) = &tensor.shape else {
         let hint = hint.ok_or("the number of its axes is not given")?;
         return Ok(Fact { dtype, shape: (0..hint.rank()).map(unknown).collect() });

@@ -10,12 +10,15 @@ mod origin;
 mod promote;
 mod tensor;
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
-use occam_graph::{Graph, Weights};
+use occam_graph::{Bindings, Dim, Fact, Graph, Weights};
 
+use self::convert::Problem;
+use super::export::LISTED;
 use super::file::decode;
-use super::proto::ModelProto;
+use super::proto::{ModelProto, TensorProto};
 use super::read_model;
 use crate::{Error, Result};
 pub use origin::{Origin, export_imported};
@@ -25,16 +28,58 @@ pub use tensor::array;
 pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=23;
 
 /// How to read a model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ImportOptions {
-    /// Whether what follows from constants and shapes is computed at once.
+    /// Whether what follows from constants and shapes is computed at once, and what nothing reads is left out.
     pub fold: bool,
+    /// Sizes that the inputs leave open, by name: they are known before anything else follows from them.
+    pub dims: Bindings,
+    /// What the model will be run on, by name of the input. Open sizes become those of the arrays, initializers that are
+    /// inputs too take the array's elements, and where the branches of an `If` give values of different ranks, what comes
+    /// before is run to say which is taken.
+    pub given: Weights,
 }
 
 impl Default for ImportOptions {
     fn default() -> Self {
-        Self { fold: true }
+        Self { fold: true, dims: Bindings::new(), given: Weights::new() }
     }
+}
+
+/// What a model takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// Its name.
+    pub name: String,
+    /// Its type and shape.
+    pub fact: Fact,
+    /// Whether the file has elements for it, which are taken where none are given.
+    pub optional: bool,
+}
+
+/// The inputs of a model, in order; those last for which the file has elements. Up to version 3 of the format, all
+/// initializers are listed as inputs and none of them can be given.
+///
+/// # Errors
+/// An input is no tensor.
+pub fn inputs(model: &ModelProto, path: &Path) -> Result<Vec<Input>> {
+    let graph = model.graph.as_ref();
+    let held: HashSet<&str> = graph.iter().flat_map(|g| &g.initializer).map(TensorProto::name).collect();
+    let mut inputs = Vec::new();
+    for info in graph.iter().flat_map(|g| &g.input) {
+        let optional = held.contains(info.name());
+        if optional && model.ir_version() < LISTED {
+            continue;
+        }
+        let fact = convert::fact(info, None).map_err(|m| Error::Malformed {
+            format: "ONNX",
+            path: path.into(),
+            message: format!("input `{}`: {m}", info.name()),
+        })?;
+        inputs.push(Input { name: info.name().to_owned(), fact, optional });
+    }
+    inputs.sort_by_key(|i| i.optional);
+    Ok(inputs)
 }
 
 /// A model that was read.
@@ -74,9 +119,58 @@ pub fn import_model(mut model: ModelProto, path: &Path, options: &ImportOptions)
     let malformed = |message: String| Error::Malformed { format: "ONNX", path: path.into(), message };
     functions::inline(&mut model).map_err(malformed)?;
     let opsets = convert::opsets(&model).map_err(malformed)?;
+    let inputs = inputs(&model, path)?;
+    let options = settle(&inputs, options)?;
     let graph = model.graph.take().ok_or_else(|| malformed("it has no graph".into()))?;
-    let origin = Origin::of(&model, &graph);
-    let mut graph = convert::graph(&graph, &opsets, options).map_err(malformed)?;
-    let weights = promote::parameters(&mut graph)?;
+    let origin = Origin::of(&model, &graph, &inputs, &options.given).map_err(malformed)?;
+    let mut graph =
+        convert::graph(&graph, &opsets, &options, &origin.defaults).map_err(|problem| match problem {
+            Problem::Malformed(message) => malformed(message),
+            Problem::Unsupported(message) => Error::Unsupported { path: path.into(), message },
+        })?;
+    let weights = promote::parameters(&mut graph, &origin.defaults)?;
     Ok(Imported { graph, weights, origin })
+}
+
+/// The options with the sizes that follow from the arrays that are given.
+fn settle(inputs: &[Input], options: &ImportOptions) -> Result<ImportOptions> {
+    let mut options = options.clone();
+    let names = inputs.iter().flat_map(|i| &i.fact.shape).filter_map(|d| match d {
+        Dim::Symbol(name) => Some(&**name),
+        _ => None,
+    });
+    let open: BTreeSet<&str> = names.collect();
+    if let Some(unknown) = options.dims.keys().find(|name| !open.contains(name.as_str())) {
+        let known = match open.is_empty() {
+            true => "the file leaves no size open".to_owned(),
+            false => {
+                let list: Vec<&str> = open.iter().copied().collect();
+                format!("sizes that the file leaves open: {}", list.join(", "))
+            }
+        };
+        return Err(Error::Option {
+            option: "dim",
+            message: format!("no input has a size called `{unknown}`; {known}"),
+        });
+    }
+    for Input { name, fact, .. } in inputs {
+        let Some(array) = options.given.get(name) else { continue };
+        let mut fits = array.dtype() == fact.dtype && array.shape().len() == fact.rank();
+        for (dim, &size) in fact.shape.iter().zip(array.shape()) {
+            fits &= match dim {
+                Dim::Known(n) => *n == size,
+                Dim::Symbol(name) => *options.dims.entry(name.to_string()).or_insert(size) == size,
+                Dim::Expr(_) => true,
+            };
+        }
+        if !fits {
+            let mut wanted = fact.clone();
+            convert::bind(&mut wanted, &options.dims);
+            return Err(Error::Input {
+                name: name.clone(),
+                message: format!("{wanted} wanted, {array:?} given"),
+            });
+        }
+    }
+    Ok(options)
 }

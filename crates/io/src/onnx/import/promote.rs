@@ -2,6 +2,7 @@
 
 use occam_graph::{Array, Graph, Op, Role, Source, ValueId, Weights};
 
+use super::origin::Defaults;
 use crate::Result;
 
 /// Operators with learned operands: operator, first and last ONNX input that is one, and whether it may be a buffer.
@@ -35,7 +36,9 @@ const ARITHMETIC: &[&str] = &["Add", "Sub", "Mul", "Div"];
 /// Makes the constants that layers learn parameters: floats with at least one axis and two elements, or more than one
 /// axis, where an operator of the table reads them. What arithmetic does to the inputs themselves prepares them, and what
 /// adds 0 or at most −100 to each element is a mask: neither was learned.
-pub(super) fn parameters(graph: &mut Graph) -> Result<Weights> {
+///
+/// Floats that the caller may replace are parameters too: nothing is computed from their elements ahead of running.
+pub(super) fn parameters(graph: &mut Graph, defaults: &Defaults) -> Result<Weights> {
     let mut found: Vec<(ValueId, Role)> = Vec::new();
     for (_, node) in graph.nodes() {
         let Op::Onnx(op) = &node.op else { continue };
@@ -58,6 +61,14 @@ pub(super) fn parameters(graph: &mut Graph) -> Result<Weights> {
                 let statistic = name == "BatchNormalization" && slot > 2;
                 found.push((v, if statistic { Role::Buffer } else { Role::Weight }));
             }
+        }
+    }
+    for name in defaults.keys() {
+        if let Some(v) = graph.find(name)
+            && graph.value(v)?.constant().is_some_and(|array| array.dtype().is_float())
+            && !found.iter().any(|(known, _)| *known == v)
+        {
+            found.push((v, Role::Buffer));
         }
     }
     // In the file's order, once each.

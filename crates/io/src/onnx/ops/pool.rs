@@ -9,6 +9,9 @@ use crate::onnx::proto::AttributeProto;
 use crate::onnx::site::{Site, flag, ints};
 use crate::onnx::to_i64;
 
+/// The first version of the operators that has `ceil_mode`.
+const CEIL_MODE: i64 = 10;
+
 /// How the number of windows along an axis is rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rounding {
@@ -53,7 +56,12 @@ impl OnnxForm for Pool {
             [Rounding::Down, Rounding::Up(Some(right))] => write_uneven(self, at, top, right),
             _ => {
                 let up = rounding.iter().any(|r| matches!(r, Rounding::Up(_)));
-                at.whole(op_type(self), attributes(self, [top, left, top, left], up)?);
+                if up && at.opset() < CEIL_MODE {
+                    return Err(at.refused(format!(
+                        "the number of its windows is rounded up, which operators of version {CEIL_MODE} on do"
+                    )));
+                }
+                at.whole(op_type(self), attributes(self, [top, left, top, left], up, at.opset())?);
                 Ok(())
             }
         }
@@ -68,13 +76,12 @@ fn op_type(pool: &Pool) -> &'static str {
 }
 
 /// `pads`: before both axes, then behind them.
-fn attributes(pool: &Pool, pads: [usize; 4], ceil_mode: bool) -> Result<Vec<AttributeProto>> {
-    let mut attributes = vec![
-        ints("kernel_shape", &pool.kernel)?,
-        ints("strides", &pool.stride)?,
-        ints("pads", &pads)?,
-        flag("ceil_mode", ceil_mode),
-    ];
+fn attributes(pool: &Pool, pads: [usize; 4], ceil_mode: bool, opset: i64) -> Result<Vec<AttributeProto>> {
+    let mut attributes =
+        vec![ints("kernel_shape", &pool.kernel)?, ints("strides", &pool.stride)?, ints("pads", &pads)?];
+    if opset >= CEIL_MODE {
+        attributes.push(flag("ceil_mode", ceil_mode));
+    }
     if let PoolKind::Average { count_include_pad } = pool.kind {
         attributes.push(flag("count_include_pad", count_include_pad));
     }
@@ -85,7 +92,7 @@ fn attributes(pool: &Pool, pads: [usize; 4], ceil_mode: bool) -> Result<Vec<Attr
 fn write_uneven(pool: &Pool, at: &mut Site<'_>, bottom: usize, right: usize) -> Result<()> {
     let [top, left] = pool.padding;
     if pool.kind != (PoolKind::Average { count_include_pad: true }) {
-        at.whole(op_type(pool), attributes(pool, [top, left, bottom, right], false)?);
+        at.whole(op_type(pool), attributes(pool, [top, left, bottom, right], false, at.opset())?);
         return Ok(());
     }
     // The pool's own padding counts, what the last window needs beyond it does not: the former becomes part of the
@@ -96,6 +103,6 @@ fn write_uneven(pool: &Pool, at: &mut Site<'_>, bottom: usize, right: usize) -> 
     let padded = at.before("pad", "Pad", &[&x, &pads], []);
     let inner = Pool { kind: PoolKind::Average { count_include_pad: false }, ..*pool };
     let rest = [0, 0, bottom.saturating_sub(top), right.saturating_sub(left)];
-    at.last(op_type(pool), &[&padded], attributes(&inner, rest, false)?);
+    at.last(op_type(pool), &[&padded], attributes(&inner, rest, false, at.opset())?);
     Ok(())
 }

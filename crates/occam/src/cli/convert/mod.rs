@@ -66,6 +66,9 @@ pub struct Args {
     /// Leave the nodes of an ONNX file as they are
     #[arg(long, conflicts_with_all = ["to", "key", "prefix", "key_map", "from", "config"])]
     as_is: bool,
+    /// Sizes that an ONNX file leaves open, to be fixed: `batch=1`
+    #[arg(long, value_name = "NAME=N", value_parser = super::run::parse_dim, conflicts_with = "as_is")]
+    dim: Vec<(String, usize)>,
     #[command(flatten)]
     search: SearchArgs,
 }
@@ -91,14 +94,30 @@ enum From {
 impl Args {
     pub fn run(self, json: bool) -> Outcome {
         match (is_onnx(&self.input), is_onnx(&self.output)) {
-            (true, true) => return onnx::convert(&self.input, &self.output, self.as_is, json),
+            (true, true) => {
+                return match self.as_is {
+                    true => onnx::copy(&self.input, &self.output, json),
+                    false => onnx::convert(&self.input, &self.output, &self.dim, json),
+                };
+            }
+            (false, false) if !self.dim.is_empty() => {
+                return Err(Failure::new("--dim is for ONNX files, this one has weights alone"));
+            }
             (false, false) if self.as_is => {
                 return Err(Failure::new("--as-is is for ONNX files, this one has weights alone"));
             }
             (false, false) => {}
-            _ => {
-                return Err(Failure::new("an ONNX file is converted to an ONNX file, weights to weights")
-                    .with_help("occam export CONFIG CHECKPOINT -o model.onnx makes a model of weights"));
+            (false, true) => {
+                return Err(Failure::new("an ONNX file cannot be made of weights alone")
+                    .with_help("occam export CONFIG CHECKPOINT -o model.onnx makes one of weights"));
+            }
+            (true, false) => {
+                return Err(Failure::new(format!(
+                    "{} is an ONNX file: the name of what is made of it must end in .onnx, not {}",
+                    self.input.display(),
+                    self.output.display()
+                ))
+                .with_help("the weights of an ONNX file cannot be written alone"));
             }
         }
         let target = self.target()?;
@@ -218,13 +237,19 @@ impl Args {
         if json {
             print_json(&json!({
                 "event": "result", "file": self.output, "format": loaded.format.to_string(), "at": loaded.at,
-                "others": loaded.others, "skipped": loaded.skipped, "tensors": loaded.weights.len(), "bytes": bytes,
+                "others": loaded.others, "skipped": loaded.skipped.iter().map(|s| json!({ "name": s.name, "what": s.what })).collect::<Vec<_>>(),
+                "tensors": loaded.weights.len(), "bytes": bytes,
                 "fit": fit.map(|f| json!({
                     "matched": f.matched, "missing": f.missing, "unexpected": f.unexpected,
                     "mismatched": f.mismatched,
                 })),
             }));
             return;
+        }
+        if !loaded.skipped.is_empty() {
+            let all: Vec<String> =
+                loaded.skipped.iter().map(|s| format!("{} ({})", s.name, s.what)).collect();
+            eprintln!("{} entries are no plain tensors and are left out: {}", all.len(), some(&all));
         }
         let place = match loaded.at.as_str() {
             "" => String::new(),

@@ -56,6 +56,10 @@ impl Args {
         if kind == Some("onnx") {
             return onnx::inspect(&self, json);
         }
+        if matches!(kind, Some("pth" | "pt" | "safetensors")) {
+            return Err(Failure::new(format!("{} has weights alone", self.config.config.display()))
+                .with_help("inspect shows the model of a config or an ONNX file"));
+        }
         if let Some((name, _)) = self.dim.first() {
             return Err(Failure::new(format!("--dim {name}: a config's model has no sizes of that name"))
                 .with_help("give the size of its images with --shape C,H,W"));

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use occam_graph::recognize::recognize;
-use occam_io::onnx::{ImportOptions, import};
 use serde_json::json;
 
 use super::Args;
@@ -17,10 +16,14 @@ pub fn inspect(args: &Args, json: bool) -> Outcome {
         return Err(Failure::new("--shape is for the models of configs")
             .with_help("set a size that the file leaves open by its name: --dim batch=8"));
     }
-    let mut imported = import(&args.config.config, &ImportOptions::default())?;
+    if !args.config.cfg_options.is_empty() {
+        return Err(Failure::new("--cfg-options is for the models of configs; an ONNX file has none"));
+    }
+    let mut imported = sizes::import_bound(&args.config.config, &args.dim)?;
     let found = recognize(&mut imported.graph, &mut imported.weights)?;
     let graph = &imported.graph;
-    let bindings = sizes::open(graph, &args.dim)?;
+    let mut bindings = sizes::open(graph, &[])?;
+    bindings.extend(args.dim.iter().cloned());
     if args.units || args.why.is_some() {
         return super::units::tell(args, graph, json);
     }

@@ -22,7 +22,11 @@ pub fn input(
     std: &[f32],
     bgr: bool,
 ) -> Result<Array, Failure> {
-    let no_image = || Failure::new(format!("the model's input {fact} is not one of images"));
+    let no_image = || {
+        Failure::new(format!("the model's input {fact} is not one of images")).with_help(
+            "[1, 3, H, W] or [1, H, W, 3] of f32 or u8 elements is; --inputs takes arrays of any kind",
+        )
+    };
     let channels = |n: usize| n == 1 || n == 3;
     let shape = super::shape(fact, bindings)?;
     let &[n, a, b, c] = shape.as_slice() else { return Err(no_image()) };

@@ -33,7 +33,7 @@ pub(super) fn read(path: &Path) -> Result<(Graph, Weights, FromFile)> {
         }
         Some(size) => {
             // Shapes follow from the number of images, so nothing may be folded before it is open.
-            let as_is = ImportOptions { fold: false };
+            let as_is = ImportOptions { fold: false, ..ImportOptions::default() };
             let mut whole = import_model(proto, path, &as_is)?;
             let input = images(&whole.graph)?;
             open(&mut whole.graph, input)?;
