@@ -228,3 +228,21 @@ fn zeros(graph: &Graph) -> occam_graph::Result<Weights> {
     };
     graph.params().map(|(_, v)| array(v)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use occam_graph::ops::Flatten;
+    use occam_graph::{Builder, DType, Dim, Fact};
+
+    #[test]
+    fn a_model_without_channels_to_prune_is_refused() {
+        let mut builder = Builder::new();
+        let fact = Fact::new(DType::F32, [Dim::symbol("N"), 3.into(), 8.into(), 8.into()]);
+        let x = builder.input("input", fact).unwrap();
+        let y = builder.op("flatten", Flatten { axis: 1 }, &[x]).unwrap();
+        builder.output("output", y).unwrap();
+        let error = Shaped::new(builder.finish().unwrap().into()).err().unwrap();
+        assert!(error.to_string().contains("no channel of this model can be pruned"), "{error}");
+    }
+}

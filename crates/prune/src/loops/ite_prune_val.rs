@@ -15,7 +15,7 @@ use occam_train::{Algorithm, Result};
 ///
 /// | file | |
 /// |---|---|
-/// | `fix_subnet.json` | the mutator's config with the width of each unit, for `fix_subnet=..` and `occam prune --subnet` |
+/// | `fix_subnet.json` | the mutator's config with the width of each unit, for `fix_subnet=..` of a `GroupFisherDeploySubModel` |
 /// | `fix_subnet_weight.pth` | the weights of the small model, under the names that checkpoints have |
 ///
 /// Where an `EMAHook` validates averages, the weights are these. An algorithm without channel units is measured and

@@ -38,7 +38,7 @@ pub fn slice(array: &Array, axes: &[(usize, Vec<bool>)]) -> Result<Array> {
     sliced(array, &axes)
 }
 
-/// The array of which `array` is the [`slice`], with zeros for what is missing.
+/// The array of which `array` is the [`slice`](fn@slice), with zeros for what is missing.
 ///
 /// # Errors
 /// It has other sizes than what stays.
