@@ -28,5 +28,6 @@ pub fn registry() -> config::Registry {
     zoo::register(&mut registry);
     train::register(&mut registry);
     distill::register(&mut registry);
+    prune::register(&mut registry);
     registry
 }

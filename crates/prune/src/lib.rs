@@ -1,10 +1,31 @@
-//! Structured pruning: how much each channel matters, and which channels go to meet a target.
+//! Structured pruning: how much each channel matters, which channels go to meet a target, and trainings that remove channels on
+//! the way.
+//!
+//! The training side has the original's names: an algorithm ([`algorithms`]) asks a mutator ([`mutators`]) for the channel units
+//! of its model, and units of a kind ([`units`]) say which channels go. The model is made smaller while it is trained
+//! ([`Shaped`]); nothing is masked.
 
+pub mod algorithms;
 mod error;
 pub mod importance;
+pub mod loops;
+pub mod models;
+pub mod mutators;
 pub mod picture;
+mod shaped;
 mod solve;
+pub mod units;
 
 pub use error::{Error, Result};
 pub use importance::{Importance, Normalizer, Scores};
+pub use shaped::Shaped;
 pub use solve::{Limits, Outcome, Scope, Solver, Target, TargetKind};
+
+/// Makes all components of this crate known.
+pub fn register(registry: &mut occam_config::Registry) {
+    units::register(registry);
+    mutators::register(registry);
+    algorithms::register(registry);
+    loops::register(registry);
+    models::register(registry);
+}

@@ -6,10 +6,12 @@ use indexmap::IndexMap;
 use occam_config::{Registry, Value};
 use occam_data::streams::Draw;
 use occam_data::{Batch, Seed};
+use occam_engine::schedule::Length;
 use occam_engine::{Device, Mode, Noise, Request, Tensor, collect};
+use occam_graph::{Graph, Weights};
 use occam_zoo::{Architecture, Losses, Sites, TaskModel};
 
-use crate::{Error, GradientMap, Model, Result};
+use crate::{Cuts, Error, GradientMap, Model, Result};
 
 /// Where a step stands in the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +56,10 @@ pub struct Step {
     pub losses: IndexMap<String, f32>,
     /// Gradients by full parameter name (see [`Algorithm::models`]).
     pub gradients: GradientMap,
+    /// What parameters lost before they were used: the runner takes it from the optimizer's tensors, too.
+    pub cuts: Cuts,
+    /// What people are to know of this step.
+    pub notes: Vec<String>,
 }
 
 /// A way to train: what is computed from a batch.
@@ -86,6 +92,38 @@ pub trait Algorithm: Send {
         &[]
     }
 
+    /// Told once how long a training will be and whether it counts epochs, before its first step.
+    ///
+    /// # Errors
+    /// What the algorithm has to do does not fit in.
+    fn begin(&mut self, length: Length, by_epoch: bool) -> Result<()> {
+        let _ = (length, by_epoch);
+        Ok(())
+    }
+
+    /// Gives the architecture the sizes that `weights`, by its own names, have, before they are loaded. An algorithm that never
+    /// changes sizes does nothing, and neither does one whose architecture cannot be of these sizes.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn adopt(&mut self, weights: &Weights) -> Result<()> {
+        let _ = weights;
+        Ok(())
+    }
+
+    /// What a subnet file says of the architecture as it is at present; none where it has no channel units.
+    fn subnet(&self) -> Option<serde_json::Value> {
+        None
+    }
+
+    /// What is exported, where that is not the architecture as it is.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn exported(&self) -> Result<Option<(Graph, Weights)>> {
+        Ok(None)
+    }
+
     /// Whether a model is left out of checkpoints and of what must be loaded, since it never changes and can be
     /// made anew from its own checkpoint.
     fn is_frozen(&self, prefix: &str) -> bool {
@@ -113,6 +151,15 @@ pub trait AlgorithmConfig {
     /// # Errors
     /// Its parts do not fit together, or a checkpoint cannot be read.
     fn build(self: Box<Self>, env: &Env<'_>) -> Result<Box<dyn Algorithm>>;
+
+    /// Looks whether its parts fit together as far as graphs tell, without weights and checkpoints.
+    ///
+    /// # Errors
+    /// They do not.
+    fn check(&self, env: &Env<'_>) -> Result<()> {
+        let _ = env;
+        Ok(())
+    }
 }
 
 impl Env<'_> {
@@ -194,6 +241,26 @@ pub fn scalars(losses: &Losses, context: &StepContext) -> Result<IndexMap<String
         .collect()
 }
 
+/// A step of a model by its own loss; `prefix` is that of its parameters (see [`Algorithm::models`]).
+///
+/// # Errors
+/// The model has nothing that could learn, the batch does not fit, or a loss is no number.
+pub fn supervised(model: &mut Model, prefix: &str, batch: &Batch, context: &StepContext) -> Result<Step> {
+    if !model.params.iter().any(|(_, p)| p.trainable) {
+        let message = "the model has no weights that could learn: all are frozen, or stored as integers";
+        return Err(Error::Other(message.into()));
+    }
+    let leaves = model.params.leaves();
+    let request = Request { noise: Some(context.noise(prefix)), ..Request::new(Mode::Train) };
+    let outputs = model.forward(&leaves, batch, &request)?;
+    let losses = model.loss(&outputs, batch, &mut Sites::default())?;
+    let values = scalars(&losses, context)?;
+    let found = collect(&leaves, &mut total(&losses)?.backward()?);
+    let gradients = found.into_iter().map(|(name, g)| (format!("{prefix}{name}"), g)).collect();
+    model.keep_buffers(&outputs)?;
+    Ok(Step { losses: values, gradients, ..Step::default() })
+}
+
 /// A task model trained by its own loss.
 struct Plain {
     model: Model,
@@ -201,18 +268,7 @@ struct Plain {
 
 impl Algorithm for Plain {
     fn train_step(&mut self, batch: &Batch, context: &StepContext) -> Result<Step> {
-        if !self.model.params.iter().any(|(_, p)| p.trainable) {
-            let message = "the model has no weights that could learn: all are frozen, or stored as integers";
-            return Err(Error::Other(message.into()));
-        }
-        let leaves = self.model.params.leaves();
-        let request = Request { noise: Some(context.noise("")), ..Request::new(Mode::Train) };
-        let outputs = self.model.forward(&leaves, batch, &request)?;
-        let losses = self.model.loss(&outputs, batch, &mut Sites::default())?;
-        let values = scalars(&losses, context)?;
-        let gradients = collect(&leaves, &mut total(&losses)?.backward()?);
-        self.model.keep_buffers(&outputs)?;
-        Ok(Step { losses: values, gradients })
+        supervised(&mut self.model, "", batch, context)
     }
 
     fn architecture(&self) -> &Model {

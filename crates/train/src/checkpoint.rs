@@ -208,6 +208,7 @@ impl Checkpoint {
     /// # Errors
     /// A parameter is missing or has another shape.
     pub fn apply(&self, algorithm: &mut dyn Algorithm) -> Result<()> {
+        algorithm.adopt(&self.bare())?;
         let frozen = frozen(algorithm);
         for (prefix, model) in algorithm.models_mut() {
             if frozen.contains(&prefix) {
@@ -229,8 +230,9 @@ impl Checkpoint {
     /// # Errors
     /// A parameter is missing or has another shape, or nothing fits at all where `strict` is off.
     pub fn take_over(&self, algorithm: &mut dyn Algorithm, strict: bool) -> Result<Fit> {
-        let whole = self.fit(algorithm)?;
         let alone = self.bare();
+        algorithm.adopt(&alone)?;
+        let whole = self.fit(algorithm)?;
         let architecture = occam_graph::fit(algorithm.architecture().graph(), &alone)?;
         let fits = |fit: &Fit| misfit(fit).is_none();
         let taken = if strict { fits(&whole) } else { whole.matched.len() >= architecture.matched.len() };

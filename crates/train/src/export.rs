@@ -76,6 +76,7 @@ pub fn fix_image_size(graph: &Graph, [c, h, w]: [usize; 3]) -> Result<Graph> {
 /// The model has no ONNX form in that operator set, or the disk failed.
 pub fn write(runner: &Runner, path: &Path, options: &ExportOptions) -> Result<()> {
     let model = runner.algorithm().architecture();
+    let exported = runner.algorithm().exported()?;
     if let Some(file) = model.file() {
         return write_again(model, file, path, options);
     }
@@ -83,14 +84,17 @@ pub fn write(runner: &Runner, path: &Path, options: &ExportOptions) -> Result<()
         Some(size) => size,
         None => runner.image_size()?,
     };
-    let graph = fix_image_size(model.graph(), size)?;
+    let (graph, weights) = match exported {
+        Some((graph, weights)) => (fix_image_size(&graph, size)?, weights),
+        None => (fix_image_size(model.graph(), size)?, model.params.to_weights()?),
+    };
     let onnx = occam_io::onnx::ExportOptions {
         opset: options.opset.unwrap_or(DEFAULT_OPSET),
         name: options.name.clone(),
         metadata: IndexMap::new(),
         ..occam_io::onnx::ExportOptions::default()
     };
-    let proto = occam_io::onnx::export(&graph, &model.params.to_weights()?, &onnx)?;
+    let proto = occam_io::onnx::export(&graph, &weights, &onnx)?;
     Ok(occam_io::onnx::write_model(path, &proto)?)
 }
 

@@ -2,6 +2,7 @@
 
 pub mod algorithm;
 pub mod checkpoint;
+mod cuts;
 pub mod dry_run;
 mod error;
 pub mod evaluate;
@@ -19,7 +20,8 @@ pub mod reporter;
 pub mod runner;
 pub mod schedules;
 
-pub use algorithm::{Algorithm, AlgorithmConfig, Env, Step, StepContext, scalars, total};
+pub use algorithm::{Algorithm, AlgorithmConfig, Env, Step, StepContext, scalars, supervised, total};
+pub use cuts::Cuts;
 pub use error::{Error, Result};
 pub use evaluate::Metrics;
 pub use hooks::Hook;

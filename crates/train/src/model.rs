@@ -45,6 +45,18 @@ impl Model {
         })
     }
 
+    /// Becomes another graph of the same task, with all its parameters; parameters that learn go on to do so.
+    ///
+    /// # Errors
+    /// The graph breaks a rule, or a parameter is missing or has another shape.
+    pub fn reshape(&mut self, graph: Graph, weights: &Weights) -> Result<()> {
+        let mut params = Params::new(&graph, weights, &self.device)?;
+        params.set_trainable(|name| self.params.get(name).is_some_and(|p| p.trainable));
+        self.executor = Executor::new(Arc::new(graph))?;
+        self.params = params;
+        Ok(())
+    }
+
     /// What it computes.
     pub fn graph(&self) -> &Arc<Graph> {
         self.executor.graph()

@@ -5,8 +5,8 @@ use indexmap::IndexMap;
 use super::State;
 use crate::{Device, Error, Result, Tensor};
 
-/// Slot of the number of steps.
-const STEP: &str = "step";
+/// Slot of the number of steps, the only one that has not its parameter's shape.
+pub const STEP: &str = "step";
 
 /// Up to `N` tensors and the number of steps of each parameter.
 ///

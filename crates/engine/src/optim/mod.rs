@@ -18,6 +18,7 @@ pub use adamw::AdamW;
 pub use lamb::Lamb;
 pub use lars::Lars;
 pub use maximize::Maximize;
+pub use memory::STEP;
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 

@@ -2,11 +2,13 @@
 
 mod cuts;
 mod nodes;
+mod params;
 
 use occam_graph::{Graph, Op, Patch, Source, Weights};
 
 use cuts::Cuts;
 pub use cuts::zeroed;
+pub use params::{Kept, kept, slice, spread};
 
 use crate::{Error, Result, Selection, Trace};
 

@@ -250,7 +250,10 @@ impl Hook for EmaHook {
         if self.averages.is_empty() { self.copy(runner) } else { Ok(()) }
     }
 
-    fn after_train_iter(&mut self, runner: &mut Runner, _: &Step) -> Result<()> {
+    fn after_train_iter(&mut self, runner: &mut Runner, step: &Step) -> Result<()> {
+        for (name, average) in self.averages.iter_mut().filter(|_| !step.cuts.is_empty()) {
+            *average = step.cuts.apply(name, average)?;
+        }
         let begun = match self.config.begin_epoch {
             0 => runner.iter() >= self.config.begin_iter,
             begin => runner.epoch() + 1 >= begin,

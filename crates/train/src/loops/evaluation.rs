@@ -1,5 +1,7 @@
 //! Validation and test.
 
+use std::path::Path;
+
 use occam_config::{Error, Registry, Value};
 use occam_data::{Evaluator, Loader};
 use serde::Deserialize;
@@ -22,6 +24,15 @@ pub trait EvalLoop: Send {
         stage: &str,
         reporter: &mut dyn Reporter,
     ) -> Result<Metrics>;
+
+    /// Called after a validation of a run that writes into `work_dir`; what was written there, for people.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn finished(&mut self, algorithm: &dyn Algorithm, work_dir: &Path) -> Result<Option<String>> {
+        let _ = (algorithm, work_dir);
+        Ok(None)
+    }
 }
 
 /// `ValLoop` and `TestLoop`: measure the model that will be exported.

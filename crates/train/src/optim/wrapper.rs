@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 use occam_config::{Dict, Error as ConfigError, Registry, Value};
-use occam_engine::optim::{Optimizer, Settings, State};
+use occam_engine::optim::{Optimizer, STEP, Settings, State};
 use occam_engine::schedule::{Schedule, Scheduled, Target};
 use occam_engine::{Autocast, Device, Tensor};
 use occam_graph::Weights;
@@ -12,7 +12,7 @@ use super::amp::{self, Amp};
 use super::clip::{Clip, two_norm};
 use super::paramwise::Paramwise;
 use crate::error::refuse;
-use crate::{Algorithm, Error, GradientMap, Model, Result};
+use crate::{Algorithm, Cuts, Error, GradientMap, Model, Result};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -355,6 +355,31 @@ impl OptimWrapper {
         }
         let due = self.count.is_multiple_of(n) || self.max_count == Some(self.count);
         Ok(due.then(|| std::mem::take(&mut self.pending)))
+    }
+
+    /// Takes out of all tensors of its own what parameters lost.
+    ///
+    /// # Errors
+    /// A tensor does not have its parameter's shape.
+    pub fn cut(&mut self, cuts: &Cuts) -> Result<()> {
+        if cuts.is_empty() {
+            return Ok(());
+        }
+        for group in &mut self.groups {
+            let mut state = group.optimizer.state();
+            for (key, tensor) in &mut state {
+                if let Some((name, slot)) = key.rsplit_once('.')
+                    && slot != STEP
+                {
+                    *tensor = cuts.apply(name, tensor)?;
+                }
+            }
+            group.optimizer.load_state(state)?;
+        }
+        for (name, gradient) in &mut self.pending {
+            *gradient = cuts.apply(name, gradient)?;
+        }
+        Ok(())
     }
 
     /// The optimizer's own tensors, and the loss scale's state.

@@ -83,7 +83,7 @@ impl Runner {
             None => seed(config)?,
         };
         let env = Env { registry, loader: options.loader, seed, device: options.device.clone() };
-        let algorithm = env.algorithm(need(config, "model", "every run")?)?;
+        let mut algorithm = env.algorithm(need(config, "model", "every run")?)?;
         let preprocessor = preprocessor(config, &*algorithm, &options)?;
         let load = |keys: LoaderConfig| -> Result<Loader> {
             let dataset = make(&keys.dataset, registry)?;
@@ -106,7 +106,11 @@ impl Runner {
             Some(train_cfg) => {
                 let loader = LoaderConfig::from_value(need(config, "train_dataloader", "`train_cfg`")?)?;
                 let loader = load(loader.for_training())?;
-                Some(training(config, train_cfg, loader, &*algorithm, &options)?)
+                let training = training(config, train_cfg, loader, &*algorithm, &options)?;
+                algorithm
+                    .begin(training.length, training.by_epoch)
+                    .map_err(|e| ConfigError::from(e).at(config.get("model").unwrap_or(config)))?;
+                Some(training)
             }
         };
         let hooks =

@@ -14,7 +14,14 @@ impl Runner {
             return Ok(Metrics::new());
         }
         let metrics = self.with_hooks(|hook, runner| hook.before_val(runner)).and_then(|()| self.measure());
+        let written = match (&metrics, &mut self.val) {
+            (Ok(_), Some(val)) => val.eval_loop.finished(&*self.algorithm, &self.work_dir),
+            _ => Ok(None),
+        };
         self.with_hooks(|hook, runner| hook.undo_val(runner))?;
+        if let Some(written) = written? {
+            self.reporter.message(&written);
+        }
         let metrics = match metrics {
             Err(Error::Interrupted { .. }) if self.training.is_some() => return Err(self.interrupted()),
             metrics => metrics?,

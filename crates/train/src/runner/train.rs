@@ -138,7 +138,11 @@ impl Runner {
             Ok(step) => step,
             Err(e) => return Err(self.failed(e)),
         };
+        for note in std::mem::take(&mut step.notes) {
+            self.reporter.message(&note);
+        }
         if let Some(training) = &mut self.training {
+            training.optim.cut(&step.cuts)?;
             training.last_lr = (training.optim.lr(), training.optim.base_lr());
             let gradients = std::mem::take(&mut step.gradients);
             if let Some(norm) = training.optim.step(&mut *self.algorithm, gradients)? {

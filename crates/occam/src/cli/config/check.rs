@@ -273,14 +273,17 @@ impl Check<'_> {
             if !value.type_name().is_some_and(|name| algorithms.contains(&name)) {
                 return build(value);
             }
-            env.registry.build::<dyn AlgorithmConfig>(value)?;
+            let algorithm = env.registry.build::<dyn AlgorithmConfig>(value)?;
             for part in ["architecture", "teacher"].iter().filter_map(|key| value.get(key)) {
                 let named = part.type_name().is_some_and(|name| architectures.contains(&name));
                 if named || part.get("cfg_path").is_some() {
                     build(part)?;
                 }
             }
-            Ok(())
+            match algorithm.check(env) {
+                Err(occam_train::Error::Config(error)) if occam_zoo::is_absent(&error) => Ok(()),
+                checked => checked,
+            }
         });
     }
 

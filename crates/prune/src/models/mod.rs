@@ -1,0 +1,19 @@
+//! Models that are given as another model and the widths of its units. One a file.
+
+mod deploy_sub_model;
+
+use occam_config::{Build, Registry};
+use occam_train::AlgorithmConfig;
+use occam_zoo::Architecture;
+
+const NAME: &str = "GroupFisherDeploySubModel";
+
+const MODELS: &[(&str, Build<dyn Architecture>)] = &[(NAME, deploy_sub_model::build_model)];
+
+/// Where they are the whole `model` of a run.
+const ALGORITHMS: &[(&str, Build<dyn AlgorithmConfig>)] = &[(NAME, deploy_sub_model::build_algorithm)];
+
+pub(crate) fn register(registry: &mut Registry) {
+    registry.register_all::<dyn Architecture>("model", MODELS);
+    registry.register_all::<dyn AlgorithmConfig>("algorithm", ALGORITHMS);
+}
