@@ -8,12 +8,12 @@ use crate::{Operand, Result, Tensor};
 pub(super) const TABLE: &[(&str, Run)] = &[
     ("Add", |c| fold(c, Tensor::add)),
     ("Div", |c| fold(c, Tensor::div)),
-    ("Max", |c| fold(c, |a, b| Tensor::choose(&a.at_least(b)?, a, b))),
+    ("Max", |c| ordered(c, |a, b| Tensor::choose(&a.at_least(b)?, a, b))),
     ("Mean", |c| match fold(c, Tensor::add)?.as_deref() {
         Some([Operand::Tensor(sum)]) => one(sum.scale(1.0 / c.len() as f64)?),
         _ => Ok(None),
     }),
-    ("Min", |c| fold(c, |a, b| Tensor::choose(&b.at_least(a)?, a, b))),
+    ("Min", |c| ordered(c, |a, b| Tensor::choose(&b.at_least(a)?, a, b))),
     ("Mul", |c| fold(c, Tensor::mul)),
     ("PRelu", prelu),
     ("Pow", pow),
@@ -36,6 +36,12 @@ fn fold(c: &Call<'_>, f: impl Fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result<
     one(result)
 }
 
+/// Comparisons do not pass on what is no number; the interpreter does.
+fn ordered(c: &Call<'_>, f: impl Fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result<Option<Vec<Operand>>> {
+    let tracked = (0..c.len()).filter_map(|i| c.operand(i)).any(Operand::is_tracked);
+    if tracked { fold(c, f) } else { Ok(None) }
+}
+
 /// Parts above and below 0 apart, so that the slope has a gradient.
 fn prelu(c: &Call<'_>) -> Result<Option<Vec<Operand>>> {
     let (x, slope) = together(&c.tensor(0)?, &c.tensor(1)?)?;
@@ -53,6 +59,10 @@ fn pow(c: &Call<'_>) -> Result<Option<Vec<Operand>>> {
         Some(Data::I32(v)) => v.iter().map(|&e| f64::from(e)).collect(),
         _ => return Ok(None),
     };
+    // Powers of integers are computed with exponents of 32 bits.
+    if exponents.iter().any(|e| !(e.abs() <= f64::from(i32::MAX))) {
+        return Ok(None);
+    }
     if let (&[exponent], false) = (exponents.as_slice(), learned) {
         let rank = x.rank().max(c.operand(1).map_or(0, |o| o.shape().len()));
         let x = raised(&x, rank)?;

@@ -41,6 +41,18 @@ fn elements(c: &Call<'_>) -> Result<Option<Vec<Operand>>> {
     let axis = axis_of(c.op.int("axis")?.unwrap_or(0), x.rank())?;
     let (Some(indices), Some(operand)) = (c.ints(1)?, c.operand(1)) else { return Ok(None) };
     let at = places(&indices, x.dim(axis)?)?.into_iter().map(|i| i as i64).collect();
+    // Of the other axes, only as many elements are looked at as there are indices.
+    let mut x = x;
+    for (other, (&count, size)) in
+        operand.shape().iter().zip(x.shape()).enumerate().filter(|(i, _)| *i != axis)
+    {
+        if count > size || count == 0 {
+            return Ok(None);
+        }
+        if count < size {
+            x = x.select(other, &(0..count).collect::<Vec<_>>())?;
+        }
+    }
     one(x.gather(axis, &Tensor::from_i64(&operand.shape(), at, c.device)?)?)
 }
 

@@ -20,7 +20,7 @@ mod softmax;
 mod unary;
 
 use occam_graph::onnx::Onnx;
-use occam_graph::{Array, Data};
+use occam_graph::{Array, Content, Data, Fact};
 
 use crate::error::refuse;
 use crate::executor::held;
@@ -72,6 +72,9 @@ const NO_FLOATS: &[&str] = &[
     "Size",
     "Xor",
 ];
+
+/// Operators whose results may be much larger than their operands.
+const GROWS: &[&str] = &["Expand", "Pad", "Resize", "Tile", "Upsample"];
 
 /// An operator with its operands.
 pub(super) struct Call<'a> {
@@ -195,7 +198,14 @@ pub(crate) fn eval(op: &Onnx, inputs: &[Operand], device: &Device) -> Result<Vec
     if let ("Shape", true, Some(x)) = (op.op_type.as_str(), own, inputs.first()) {
         return shape(op, x);
     }
+    if own && GROWS.contains(&op.op_type.as_str()) {
+        occam_interp::check_room(op, &known(inputs)?)?;
+    }
     let tracked = inputs.iter().any(Operand::is_tracked);
+    // Backends do not compute with nothing.
+    if !tracked && inputs.iter().any(|o| o.shape().contains(&0)) {
+        return interpret(op, inputs, device);
+    }
     let run = TABLES.iter().flat_map(|t| t.iter()).find(|(name, _)| own && *name == op.op_type);
     if let Some((_, run)) = run
         && inputs.iter().any(|o| matches!(o, Operand::Tensor(_)))
@@ -216,6 +226,18 @@ pub(crate) fn eval(op: &Onnx, inputs: &[Operand], device: &Device) -> Result<Vec
         return refuse("gradient", format!("operator {} has no gradient{more}", op.op_type));
     }
     interpret(op, inputs, device)
+}
+
+/// What is known of operands before the operator is computed.
+fn known(inputs: &[Operand]) -> Result<Vec<(Fact, Option<Content>)>> {
+    let one = |o: &Operand| {
+        let content = match o {
+            Operand::Array(a) => Some(Content::Array(a.clone())),
+            Operand::Tensor(_) => None,
+        };
+        Ok((Fact::new(o.dtype()?, o.shape()), content))
+    };
+    inputs.iter().map(one).collect()
 }
 
 /// By the interpreter.

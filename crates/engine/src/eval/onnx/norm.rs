@@ -127,7 +127,8 @@ fn lp(c: &Call<'_>) -> Result<Option<Vec<Operand>>> {
         2 => x.mul(&x)?.sum_axis(axis)?.sqrt()?,
         _ => return Ok(None),
     };
-    one(x.div(&size)?)
+    // A row of zeros stays 0.
+    one(x.div(&size.clamp(f64::from(f32::MIN_POSITIVE), f64::INFINITY)?)?)
 }
 
 /// `x / (bias + alpha / size · Σ x²)^beta` over `size` neighbouring channels.

@@ -114,6 +114,11 @@ fn clip(c: &Call<'_>) -> Result<Option<Vec<Operand>>> {
         return Ok(None);
     }
     let (low, high) = (bound("min", 1)?, bound("max", 2)?);
+    // Bounds that cross, or are no numbers, are the interpreter's.
+    if low.unwrap_or(f64::NEG_INFINITY).partial_cmp(&high.unwrap_or(f64::INFINITY)).is_none_or(|o| o.is_gt())
+    {
+        return Ok(None);
+    }
     match (low, high) {
         (None, None) => one(x),
         (Some(0.0), None) => one(x.relu()?),
