@@ -39,7 +39,10 @@ fn same(op: &Onnx, operands: &[Array]) {
     let wanted = &evaluate(op, operands).unwrap()[0];
     assert_eq!(found.shape(), wanted.shape(), "{op:?}");
     for (a, b) in found.as_f32().unwrap().iter().zip(wanted.as_f32().unwrap()) {
-        assert!(a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-6 * b.abs(), "{op:?}: {a}, not {b}");
+        assert!(
+            a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-6 * b.abs(),
+            "{op:?}: {a}, not {b}"
+        );
     }
 }
 
