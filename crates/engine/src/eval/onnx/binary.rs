@@ -60,7 +60,7 @@ fn pow(c: &Call<'_>) -> Result<Option<Vec<Operand>>> {
         _ => return Ok(None),
     };
     // Powers of integers are computed with exponents of 32 bits.
-    if exponents.iter().any(|e| !(e.abs() <= f64::from(i32::MAX))) {
+    if exponents.iter().any(|e| e.is_nan() || e.abs() > f64::from(i32::MAX)) {
         return Ok(None);
     }
     if let (&[exponent], false) = (exponents.as_slice(), learned) {
