@@ -6,12 +6,14 @@
 For every classification family of torchvision (random weights, seed 0), by both exporters of PyTorch: ONNX Runtime's outputs
 on random images are what `occam run` and `occam run --engine` must give within 1e-4 of the largest element, and the file
 that `occam convert` writes from it must give the same in ONNX Runtime. With `--detection` the detection and segmentation
-models instead, which are imported and run. Needs torch, torchvision, onnx, onnxscript, onnxruntime and a release build.
+models instead, which are imported and run. Needs torch, torchvision, onnx, onnxscript, onnxruntime and a release build, or
+the program that the variable OCCAM names.
 Exits 1 where one fails.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,9 +25,10 @@ import numpy as np
 import onnxruntime
 import torch
 import torchvision
+from torchvision.ops import FrozenBatchNorm2d
 
 ROOT = Path(__file__).resolve().parent.parent
-OCCAM = ROOT / "target" / "release" / "occam"
+OCCAM = Path(os.environ.get("OCCAM", ROOT / "target" / "release" / "occam"))
 TOLERANCE = 1e-4
 
 # The smallest of every family; `--all` takes every model.
@@ -56,10 +59,16 @@ def model(name):
             torch.nn.init.normal_(p, std=0.02)
     # Fresh networks shrink their signal to nothing; statistics of their own keep it of size 1.
     calibrate(built, size(name))
+    if name in DETECTION:
+        spread(built, size(name))
     return built
 
 
 def calibrate(built, side):
+    # Norms that are frozen learn statistics as others, and are frozen again.
+    frozen = [(p, n, m) for p in built.modules() for n, m in p.named_children() if isinstance(m, FrozenBatchNorm2d)]
+    for parent, child, norm in frozen:
+        setattr(parent, child, torch.nn.BatchNorm2d(norm.weight.numel(), eps=norm.eps))
     norms = [m for m in built.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     if not norms:
         return
@@ -71,7 +80,36 @@ def calibrate(built, side):
     with torch.no_grad():
         backbone = getattr(built, "backbone", built)
         backbone(x)
+    for parent, child, norm in frozen:
+        learned = getattr(parent, child)
+        norm.running_mean.copy_(learned.running_mean)
+        norm.running_var.copy_(learned.running_var)
+        setattr(parent, child, norm)
     built.eval()
+
+
+def spread(built, side):
+    """Makes the scores and boxes of a detector differ from place to place, as those of a trained one do.
+
+    Fresh heads give all boxes nearly one score, and which of them come first is then a matter of rounding.
+    """
+    heads = {"cls_logits": 2.0, "cls_score": 2.0, "bbox_pred": 0.2, "bbox_reg": 0.2}
+    found = [(m, size) for n, m in built.named_modules() for k, size in heads.items() if n.endswith(k) and hasattr(m, "weight")]
+    for layer, deviation in found:
+        outputs = []
+        hook = layer.register_forward_hook(lambda _m, _i, y, outputs=outputs: outputs.append(y.flatten()))
+        with torch.no_grad():
+            built([picture(side)])
+            layer.weight.mul_(deviation / max(torch.cat(outputs).std().item(), 1e-6))
+        hook.remove()
+
+
+def picture(side, seed=0):
+    """An image that differs from place to place."""
+    rng = torch.Generator().manual_seed(seed)
+    parts = [torch.rand(1, 3, n, n, generator=rng) for n in (3, 9, 27, 81)]
+    whole = sum(torch.nn.functional.interpolate(p, (side, side), mode="bicubic") for p in parts) / len(parts)
+    return whole[0].clamp(0, 1)
 
 
 def size(name):
@@ -95,7 +133,7 @@ def export(name, exporter, path):
     detection = name in DETECTION
     if detection and ("deeplab" in name or "fcn" in name or "raspp" in name):
         built = Plain(built)
-    x = torch.rand(1 if detection else 2, 3, side, side)
+    x = picture(side)[None] if detection else torch.rand(2, 3, side, side)
     argument = ([x[0]],) if detection and not isinstance(built, Plain) else (x,)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -154,7 +192,8 @@ def check(name, exporter, work):
     inputs = {}
     for value in session.get_inputs():
         shape = [d if isinstance(d, int) else 2 for d in value.shape]
-        inputs[value.name] = rng.random(shape, dtype="f4")
+        drawn = rng.random(shape, dtype="f4")
+        inputs[value.name] = picture(shape[-1], 1).numpy().reshape(shape) if name in DETECTION else drawn
     names = [o.name for o in session.get_outputs()]
     wanted = dict(zip(names, session.run(None, inputs)))
     np.savez(work / "in.npz", **inputs)

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../fuzz"
 seconds=${1:?usage: tools/fuzz.sh SECONDS [TARGET..]}
 shift
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(onnx pth safetensors npz idx config)
+[ ${#targets[@]} -gt 0 ] || targets=(onnx pth safetensors npz idx config subnet)
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

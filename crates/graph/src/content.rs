@@ -55,7 +55,7 @@ impl Size {
 }
 
 /// More elements than shapes ever have are not looked at one by one.
-const MOST: usize = 4096;
+pub(crate) const MOST: usize = 1024;
 
 impl Content {
     /// Integers of `shape`: an array where all are numbers.

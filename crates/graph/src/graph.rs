@@ -438,11 +438,22 @@ impl Graph {
     /// # Errors
     /// There is no such value, or an output of that name exists.
     pub fn add_output(&mut self, name: &str, value: ValueId) -> Result<()> {
-        self.value(value)?;
-        if self.outputs.iter().any(|(n, _)| n == name) {
-            return Err(Error::Graph(format!("there is an output `{name}` already")));
+        self.add_outputs([(name, value)])
+    }
+
+    /// Makes values outputs, by name.
+    ///
+    /// # Errors
+    /// As [`Graph::add_output`]; those before the one that does not fit are outputs then.
+    pub fn add_outputs<'a>(&mut self, outputs: impl IntoIterator<Item = (&'a str, ValueId)>) -> Result<()> {
+        let mut names: HashSet<String> = self.outputs.iter().map(|(name, _)| name.clone()).collect();
+        for (name, value) in outputs {
+            self.value(value)?;
+            if !names.insert(name.into()) {
+                return Err(Error::Graph(format!("there is an output `{name}` already")));
+            }
+            self.outputs.push((name.into(), value));
         }
-        self.outputs.push((name.into(), value));
         Ok(())
     }
 

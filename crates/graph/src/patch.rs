@@ -1,5 +1,7 @@
 //! Edits: collected first, then applied as one, or not at all.
 
+use std::collections::HashMap;
+
 use crate::{Error, Fact, Graph, NodeId, Op, Result, Role, Source, ValueId};
 
 /// A value seen from a patch: one of the graph, or one that the patch will add.
@@ -131,6 +133,7 @@ impl Patch {
 
     fn run(&self, graph: &mut Graph) -> Result<()> {
         let first_new = graph.nodes.len();
+        let mut reads = Reads::of(graph);
         let mut defined: Vec<Vec<ValueId>> = Vec::with_capacity(self.steps.len());
         let resolve = |wire: Wire, defined: &[Vec<ValueId>]| match wire {
             Wire::Existing(id) => Ok(id),
@@ -144,21 +147,26 @@ impl Patch {
             let outputs = match step {
                 Step::Node { name, op, inputs } => {
                     let inputs = inputs.iter().map(|&w| resolve(w, &defined)).collect::<Result<Vec<_>>>()?;
-                    graph.add_node(name, op.clone(), &inputs)?
+                    let outputs = graph.add_node(name, op.clone(), &inputs)?;
+                    reads.add(NodeId(graph.nodes.len().saturating_sub(1) as u32), &inputs);
+                    outputs
                 }
                 Step::Param { name, fact, role } => {
                     vec![graph.add_param(name, fact.clone(), *role)?]
                 }
                 Step::Replace { old, new } => {
                     let new = resolve(*new, &defined)?;
-                    graph.replace_readers(*old, new, first_new)?;
+                    graph.replace_readers(*old, new, first_new, &mut reads)?;
                     Vec::new()
                 }
                 Step::Rewire { node, input, new } => {
                     let new = resolve(*new, &defined)?;
                     graph.value(new)?;
                     let slot = graph.node_mut(*node)?.inputs.get_mut(*input);
-                    *slot.ok_or_else(|| Error::Graph(format!("there is no input {input}")))? = new;
+                    let slot = slot.ok_or_else(|| Error::Graph(format!("there is no input {input}")))?;
+                    reads.take(&[*slot]);
+                    reads.add(*node, &[new]);
+                    *slot = new;
                     Vec::new()
                 }
                 Step::SetOp { node, op } => {
@@ -167,12 +175,14 @@ impl Patch {
                 }
                 Step::SetNode { node, op, inputs } => {
                     let inputs = inputs.iter().map(|&w| resolve(w, &defined)).collect::<Result<Vec<_>>>()?;
-                    let node = graph.node_mut(*node)?;
-                    (node.op, node.inputs) = (op.clone(), inputs);
+                    let changed = graph.node_mut(*node)?;
+                    reads.take(&changed.inputs);
+                    reads.add(*node, &inputs);
+                    (changed.op, changed.inputs) = (op.clone(), inputs);
                     Vec::new()
                 }
                 Step::Remove { node } => {
-                    graph.remove_node(*node)?;
+                    graph.remove_node(*node, &mut reads)?;
                     Vec::new()
                 }
             };
@@ -180,6 +190,46 @@ impl Patch {
         }
         graph.infer()?;
         graph.verify()
+    }
+}
+
+/// Who reads each value while a patch is applied: asking the nodes would take as many steps as there are nodes, for each of
+/// as many steps of the patch.
+#[derive(Default)]
+struct Reads {
+    /// By value: nodes that read it, or did.
+    nodes: HashMap<ValueId, Vec<NodeId>>,
+    /// By value: how many inputs of nodes it is.
+    counts: HashMap<ValueId, usize>,
+}
+
+impl Reads {
+    fn of(graph: &Graph) -> Self {
+        let mut reads = Self::default();
+        for (id, node) in graph.nodes() {
+            reads.add(id, &node.inputs);
+        }
+        reads
+    }
+
+    fn add(&mut self, node: NodeId, inputs: &[ValueId]) {
+        for &v in inputs {
+            self.nodes.entry(v).or_default().push(node);
+            *self.counts.entry(v).or_default() += 1;
+        }
+    }
+
+    /// Forgets that a node has these inputs.
+    fn take(&mut self, inputs: &[ValueId]) {
+        for v in inputs {
+            if let Some(count) = self.counts.get_mut(v) {
+                *count = count.saturating_sub(1);
+            }
+        }
+    }
+
+    fn any(&self, v: ValueId) -> bool {
+        self.counts.get(&v).is_some_and(|&n| n > 0)
     }
 }
 
@@ -191,10 +241,24 @@ impl Graph {
             .ok_or_else(|| Error::Graph(format!("there is no node #{}", id.0)))
     }
 
-    fn replace_readers(&mut self, old: ValueId, new: ValueId, before: usize) -> Result<()> {
+    fn replace_readers(
+        &mut self,
+        old: ValueId,
+        new: ValueId,
+        before: usize,
+        reads: &mut Reads,
+    ) -> Result<()> {
         self.value(new)?;
-        for node in self.nodes.iter_mut().take(before).flatten() {
-            node.inputs.iter_mut().filter(|v| **v == old).for_each(|v| *v = new);
+        let readers = reads.nodes.remove(&old).unwrap_or_default();
+        let (changed, kept): (Vec<_>, Vec<_>) = readers.into_iter().partition(|id| id.index() < before);
+        reads.nodes.insert(old, kept);
+        for id in changed {
+            let Some(Some(node)) = self.nodes.get_mut(id.index()) else { continue };
+            for v in node.inputs.iter_mut().filter(|v| **v == old) {
+                *v = new;
+                reads.take(&[old]);
+                reads.add(id, &[new]);
+            }
         }
         self.outputs.iter_mut().filter(|(_, v)| *v == old).for_each(|(_, v)| *v = new);
         for call in self.modules.values_mut().flatten() {
@@ -203,10 +267,10 @@ impl Graph {
         Ok(())
     }
 
-    fn remove_node(&mut self, id: NodeId) -> Result<()> {
+    fn remove_node(&mut self, id: NodeId, reads: &mut Reads) -> Result<()> {
         let node = self.node(id)?.clone();
         for &v in &node.outputs {
-            if !self.readers(v).is_empty() || self.outputs.iter().any(|(_, o)| *o == v) {
+            if reads.any(v) || self.outputs.iter().any(|(_, o)| *o == v) {
                 return Err(Error::Graph(format!("node `{}` still has readers", node.name)));
             }
             for calls in self.modules.values_mut() {
@@ -217,11 +281,12 @@ impl Graph {
         if let Some(slot) = self.nodes.get_mut(id.index()) {
             *slot = None;
         }
+        reads.take(&node.inputs);
         for v in node.outputs.iter().chain(&node.inputs) {
             let dead = match self.value(*v).map(|v| v.source) {
                 Ok(Source::Node(from, _)) => from == id,
                 Ok(Source::Param(_) | Source::Const) => {
-                    self.readers(*v).is_empty() && !self.outputs.iter().any(|(_, o)| o == v)
+                    !reads.any(*v) && !self.outputs.iter().any(|(_, o)| o == v)
                 }
                 _ => false,
             };

@@ -13,6 +13,7 @@ impl Graph {
     pub fn verify(&self) -> Result<()> {
         let broken = |m: String| Err(Error::Graph(m));
         let mut names = HashSet::new();
+        let inputs: HashSet<_> = self.inputs.iter().copied().collect();
         for (id, node) in self.nodes() {
             if !names.insert(&node.name) {
                 return broken(format!("two nodes are called `{}`", node.name));
@@ -34,7 +35,7 @@ impl Graph {
             }
             let listed = match value.source {
                 Source::Node(node, slot) => self.node(node).is_ok_and(|n| n.outputs.get(slot) == Some(&id)),
-                Source::Input => self.inputs.contains(&id),
+                Source::Input => inputs.contains(&id),
                 Source::Param(_) => true,
                 Source::Const => value.constant().is_some(),
             };

@@ -1,12 +1,9 @@
 //! Operands that are repeated along axes of size 1, as in NumPy.
 
-use super::Site;
+use super::{Site, contents};
 use crate::axes::{input, output};
 use crate::content::Size;
 use crate::{AxisMap, DType, Dim, Error, Fact, Inferred, Known, Result};
-
-/// More elements than sizes and index lists ever have are not followed one by one.
-const MOST: usize = 4096;
 
 /// The shape that all `shapes` broadcast to. Where two symbols meet that may differ, only running tells the size.
 ///
@@ -83,7 +80,7 @@ pub(super) fn sizes(operands: &[Known<'_>]) -> Option<(Vec<usize>, Vec<Vec<Size>
             }
         }
     }
-    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= MOST)?;
+    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= contents::MOST)?;
     let mut all = Vec::with_capacity(operands.len());
     for k in operands {
         let (own, elements) = (k.content?.shape(), k.sizes()?);

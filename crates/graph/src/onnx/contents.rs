@@ -4,8 +4,11 @@
 
 use crate::{Array, Content, DType, Data, Dim, DimExpr, Known, Size};
 
-/// More elements than shapes ever have are not followed.
-const MOST: usize = 4096;
+/// More elements than shapes and lists of indices have are not followed: every node keeps its own.
+pub const MOST: usize = crate::content::MOST;
+
+/// Of elements of which some are symbols, fewer.
+const SYMBOLS: usize = 128;
 
 /// Parts that a followed expression may have: each reader of a shared one would look at all of it.
 const PARTS: usize = 64;
@@ -20,6 +23,7 @@ pub fn of(dtype: DType, shape: &[usize], sizes: Vec<Size>) -> Option<Content> {
     }
     let numbers: Option<Vec<i64>> = sizes.iter().map(Size::known).collect();
     match (dtype, numbers) {
+        (_, None) if sizes.len() > SYMBOLS => None,
         (DType::I64 | DType::I32, None) => Some(Content::Sizes { shape: shape.to_vec(), sizes }),
         (DType::I64, Some(v)) => Array::from_i64(shape, v).ok().map(Content::Array),
         (DType::I32, Some(v)) => {

@@ -31,7 +31,7 @@ fn constant(site: &Site<'_>) -> Result<Vec<Inferred>> {
     });
     let shape: Option<Vec<usize>> = dims.iter().map(Dim::known).collect();
     let content = only.zip(shape).and_then(|(n, shape)| {
-        let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= 4096)?;
+        let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= contents::MOST)?;
         contents::of(dtype, &shape, vec![Size::Int(n); count])
     });
     Ok(vec![Inferred::from(Fact { dtype, shape: dims }).with(content)])
@@ -67,7 +67,7 @@ fn range(site: &Site<'_>) -> Result<Vec<Inferred>> {
         _ => site.unknown(0),
     };
     let size = if is_small(&size) { size } else { site.unknown(0) };
-    let content = size.known().filter(|&n| n <= 4096).and_then(|n| {
+    let content = size.known().filter(|&n| n <= contents::MOST).and_then(|n| {
         let all = (0..n).map(|i| i64::try_from(i).ok()?.checked_mul(step)?.checked_add(from).map(Size::Int));
         contents::of(dtype, &[n], all.collect::<Option<Vec<_>>>()?)
     });

@@ -105,11 +105,11 @@ fn joined(all: &[Known<'_>], first: &Fact) -> Option<crate::Content> {
         match x.sizes() {
             Some(own) => sizes.extend(own),
             None => {
-                let count = x.fact.shape.first().and_then(Dim::known).filter(|&n| n <= 4096)?;
+                let count = x.fact.shape.first().and_then(Dim::known).filter(|&n| n <= contents::MOST)?;
                 sizes.extend(vec![Size::Unknown; count]);
             }
         }
-        if sizes.len() > 4096 {
+        if sizes.len() > contents::MOST {
             return None;
         }
     }

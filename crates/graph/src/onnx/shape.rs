@@ -276,7 +276,7 @@ fn tile(site: &Site<'_>) -> Result<Vec<Inferred>> {
         });
     }
     let content: Option<Content> = match (x.shape.as_slice(), dims.as_slice()) {
-        ([Dim::Known(n)], [Dim::Known(total)]) if *n > 0 && *total <= 4096 => {
+        ([Dim::Known(n)], [Dim::Known(total)]) if *n > 0 && *total <= contents::MOST => {
             contents::picked(&site.known(0)?, &dims, (0..*total).map(|i| i % n))
         }
         _ => None,

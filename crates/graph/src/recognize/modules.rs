@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::{Call, Graph, NodeId, Result, Source, ValueId};
 
+/// Modules lie in modules less deep than this.
+const LEVELS: usize = 64;
+
 /// The path of the module that a node is part of; none where its name does not say.
 ///
 /// PyTorch's exporter calls nodes `/layer1/layer1.0/conv1/Conv`: a module a segment, where a segment that is a path itself
@@ -38,17 +41,23 @@ pub(super) fn note(graph: &mut Graph) -> Result<()> {
             value.role().and_then(|_| owner(&value.name)).map(str::to_owned)
         });
         let Some(path) = module_path(&node.name).or(of_params) else { continue };
+        // Every level has a path of its own: in names of more levels than modules have, dots mean something else.
+        if path.bytes().filter(|&b| b == b'.').count() >= LEVELS {
+            continue;
+        }
         let ends = path.match_indices('.').map(|(i, _)| i).chain([path.len()]);
         for end in ends {
             members.entry(path.get(..end).unwrap_or(&path).to_owned()).or_default().push(id);
         }
     }
     let readers = readers(graph);
+    let returned: HashSet<ValueId> = graph.outputs.iter().map(|(_, v)| *v).collect();
     for (path, nodes) in members {
         if graph.modules.contains_key(&path) {
             continue;
         }
         let inside: HashSet<NodeId> = nodes.iter().copied().collect();
+        let mut taken = HashSet::new();
         let (mut inputs, mut outputs): (Vec<ValueId>, Vec<ValueId>) = (Vec::new(), Vec::new());
         for &id in &nodes {
             let node = graph.node(id)?;
@@ -58,14 +67,13 @@ pub(super) fn note(graph: &mut Graph) -> Result<()> {
                     Source::Input => true,
                     Source::Param(_) | Source::Const => false,
                 };
-                if outside && !inputs.contains(&v) {
+                if outside && taken.insert(v) {
                     inputs.push(v);
                 }
             }
             for &v in &node.outputs {
-                let returned = graph.outputs.iter().any(|(_, o)| *o == v);
                 let read = readers.get(&v).is_some_and(|r| r.iter().any(|n| !inside.contains(n)));
-                if returned || read {
+                if read || returned.contains(&v) {
                     outputs.push(v);
                 }
             }

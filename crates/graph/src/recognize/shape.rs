@@ -4,7 +4,7 @@ use super::Edit;
 use super::view::View;
 use crate::onnx::axis_of;
 use crate::ops::{Concat, Flatten, Slice, Softmax, Transpose};
-use crate::{Op, Result, Source};
+use crate::{Op, Result, Source, ValueId};
 
 /// `Concat`, `Transpose`, `Softmax`, `Flatten`, a `Reshape` that flattens, a `Slice` along one axis; what does nothing in
 /// inference goes.
@@ -52,6 +52,11 @@ pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
     }
     for found in view.all(&["Identity", "Dropout"]) {
         let (Some(x), Some(y)) = (found.input(0), found.output()) else { continue };
+        // Where only running tells whether values are dropped, the operator decides.
+        let decided = |v: ValueId| view.constant(v).is_some();
+        if found.op.op_type == "Dropout" && found.input(2).is_some_and(|mode| !decided(mode)) {
+            continue;
+        }
         let inner = matches!(view.graph.value(x)?.source, Source::Node(..));
         let returned = view.graph.outputs().iter().any(|(_, v)| *v == y);
         if found.node.outputs.len() == 1 && (inner || !returned) {

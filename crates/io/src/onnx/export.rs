@@ -1,6 +1,7 @@
 //! From a graph to a model.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use indexmap::IndexMap;
 use occam_graph::onnx::Subgraph;
@@ -164,14 +165,15 @@ pub(super) fn subgraph(
     let mut inner = Target {
         opset: target.opset,
         listed: target.listed,
-        values: target.values.clone(),
+        values: std::mem::take(&mut target.values),
         node_names: std::mem::take(&mut target.node_names),
         ..Target::default()
     };
+    let entered = inner.values.enter();
     let around = Around { captured, shared: &shared };
     let graph = write_graph(&body.graph, &Weights::new(), Some(&around), &Facts::new("N")?, name, &mut inner);
-    target.values.leave(inner.values);
-    target.node_names = inner.node_names;
+    inner.values.leave(entered);
+    (target.values, target.node_names) = (inner.values, inner.node_names);
     target.shared = shared;
     let mut graph = graph?;
     if target.listed {
@@ -219,12 +221,13 @@ fn write_graph(
         target.node_names.take(&node.name);
     }
     let mut value_info = Vec::new();
+    let returned: HashSet<&str> = plan.outputs.iter().map(String::as_str).collect();
     for id in graph.order()? {
         let node = graph.node(id)?;
         form(&node.op).write(&mut site(graph, &plan, node, target)?)?;
         for &v in &node.outputs {
             let name = plan.name(v)?;
-            if !plan.outputs.iter().any(|o| o == name) {
+            if !returned.contains(name) {
                 value_info.push(facts.value_info(name, &graph.value(v)?.fact)?);
             }
         }

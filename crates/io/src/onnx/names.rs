@@ -10,28 +10,42 @@ use occam_graph::{Array, Graph, Op, Source, ValueId, Weights};
 use crate::{Error, Result};
 
 /// Names in use.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default)]
 pub(super) struct Names {
     /// In the graph at hand and those around it.
     seen: HashSet<String>,
     /// Anywhere, those of graphs in nodes that are written already included.
     ever: HashSet<String>,
+    /// By name, the number that the last one made from it has.
+    numbers: HashMap<String, usize>,
+    /// What graphs in nodes took, in order; empty outside of them.
+    inner: Vec<String>,
+    /// How many graphs in nodes are open.
+    depth: usize,
 }
 
 impl Names {
     /// Takes `name`; false where it is in use already.
     pub fn take(&mut self, name: &str) -> bool {
         self.ever.insert(name.to_owned());
-        self.seen.insert(name.to_owned())
+        let fresh = self.seen.insert(name.to_owned());
+        if fresh && self.depth > 0 {
+            self.inner.push(name.to_owned());
+        }
+        fresh
     }
 
     /// Takes `base`, or the first of `base_1`, `base_2`, .. that is not in use anywhere.
     pub fn fresh(&mut self, base: &str) -> String {
         let mut name = base.to_owned();
-        let mut n = 0;
-        while self.ever.contains(&name) {
-            n += 1;
-            name = format!("{base}_{n}");
+        if self.ever.contains(base) {
+            // From the last number on: many nodes may have one name.
+            let mut n = self.numbers.get(base).copied().unwrap_or(0);
+            while self.ever.contains(&name) {
+                n += 1;
+                name = format!("{base}_{n}");
+            }
+            self.numbers.insert(base.to_owned(), n);
         }
         self.take(&name);
         name
@@ -46,9 +60,18 @@ impl Names {
         }
     }
 
-    /// Leaves a graph in a node, whose names began as a copy of these: what it defines is not seen out here.
-    pub fn leave(&mut self, inner: Self) {
-        self.ever = inner.ever;
+    /// Begins a graph in a node, which sees the names of the graphs around it; [`Names::leave`] takes what this returns.
+    pub fn enter(&mut self) -> usize {
+        self.depth += 1;
+        self.inner.len()
+    }
+
+    /// Leaves a graph in a node: what it defines is not seen out here.
+    pub fn leave(&mut self, entered: usize) {
+        self.depth = self.depth.saturating_sub(1);
+        for name in self.inner.drain(entered.min(self.inner.len())..) {
+            self.seen.remove(&name);
+        }
     }
 }
 
@@ -104,9 +127,9 @@ impl Plan {
             };
             names.insert(id, written);
         }
-        let (mut outputs, mut copies) = (Vec::new(), Vec::new());
+        let (mut outputs, mut copies, mut own_outputs) = (Vec::new(), Vec::new(), HashSet::new());
         for (name, id) in graph.outputs() {
-            if around.is_none() && names.get(id) == Some(name) && !outputs.contains(name) {
+            if around.is_none() && names.get(id) == Some(name) && own_outputs.insert(name) {
                 outputs.push(name.clone());
                 continue;
             }

@@ -8,6 +8,7 @@ use occam_graph::recognize::drop_unread;
 use occam_graph::{Array, Bindings, Dim, Fact, Graph, Op, ValueId};
 
 use super::attribute::plain;
+use super::fold::{Allowance, folds};
 use super::origin::Defaults;
 use super::tensor::{array, dtype};
 use super::{ImportOptions, OPSETS};
@@ -42,7 +43,8 @@ pub(super) fn graph(
     options: &ImportOptions,
     defaults: &Defaults,
 ) -> Result<Graph, Problem> {
-    let mut scope = Scope::new(opsets, options, None);
+    let left = Allowance::of(proto);
+    let mut scope = Scope::new(opsets, options, &left, None);
     scope.fill(proto, &[], defaults)?;
     let (mut graph, turned) = (scope.graph, scope.turned);
     if options.fold {
@@ -97,6 +99,10 @@ struct Scope<'a> {
     values: HashMap<String, ValueId>,
     /// Names of nodes in use.
     nodes: Names,
+    /// By name, the number that the last one made from it has.
+    numbers: HashMap<String, usize>,
+    /// What folding may still take.
+    left: &'a Allowance,
     /// Values of the graphs around that are inputs here.
     captures: Vec<String>,
     /// Constants that were folded into one with their axes in another order, and that one.
@@ -117,15 +123,19 @@ impl Outer for Scope<'_> {
     }
 }
 
-/// Folded results are at most this large, unless their operands are larger.
-const FOLDED: usize = 1 << 16;
-
 impl<'a> Scope<'a> {
-    fn new(opsets: &'a Opsets, options: &'a ImportOptions, parent: Option<&'a mut dyn Outer>) -> Self {
+    fn new(
+        opsets: &'a Opsets,
+        options: &'a ImportOptions,
+        left: &'a Allowance,
+        parent: Option<&'a mut dyn Outer>,
+    ) -> Self {
         Self {
             graph: Graph::new(),
             values: HashMap::new(),
             nodes: Names::default(),
+            numbers: HashMap::new(),
+            left,
             captures: Vec::new(),
             turned: Vec::new(),
             optional: HashSet::new(),
@@ -175,12 +185,13 @@ impl<'a> Scope<'a> {
             }
         }
         self.run(&proto.node)?;
+        let mut outputs = Vec::with_capacity(proto.output.len());
         for output in &proto.output {
             let name = output.name();
             let id = self.find(name).ok_or_else(|| format!("output `{name}` is defined by no node"))?;
-            self.graph.add_output(name, id).map_err(|e| e.to_string())?;
+            outputs.push((name, id));
         }
-        Ok(())
+        Ok(self.graph.add_outputs(outputs).map_err(|e| e.to_string())?)
     }
 
     fn constant(&mut self, name: &str, array: Array) -> Result<(), String> {
@@ -194,12 +205,16 @@ impl<'a> Scope<'a> {
     }
 
     /// `name`, or one like it where the graph has that already.
-    fn free(&self, name: &str) -> String {
+    fn free(&mut self, name: &str) -> String {
         let mut own = name.to_owned();
-        let mut n = 0;
-        while self.graph.find(&own).is_some() {
-            n += 1;
-            own = format!("{name}_{n}");
+        if self.graph.find(name).is_some() {
+            // From the last number on: branches that are taken may all use one name.
+            let mut n = self.numbers.get(name).copied().unwrap_or(0);
+            while self.graph.find(&own).is_some() {
+                n += 1;
+                own = format!("{name}_{n}");
+            }
+            self.numbers.insert(name.to_owned(), n);
         }
         own
     }
@@ -361,8 +376,8 @@ impl<'a> Scope<'a> {
 
     /// A graph in a node, and what it reads of the graphs around.
     fn body(&mut self, proto: &GraphProto, hints: &[Option<Fact>]) -> Result<(Graph, Vec<String>), Problem> {
-        let (opsets, options) = (self.opsets, self.options);
-        let mut inner = Scope::new(opsets, options, Some(self));
+        let (opsets, options, left) = (self.opsets, self.options, self.left);
+        let mut inner = Scope::new(opsets, options, left, Some(self));
         inner.fill(proto, hints, &Defaults::new())?;
         let (graph, captures) = (inner.graph, inner.captures);
         Ok((graph, captures))
@@ -439,19 +454,7 @@ impl<'a> Scope<'a> {
 
     /// Computes a node at once, where all its operands are constants.
     fn fold(&mut self, op: &Onnx, inputs: &[ValueId], outputs: &[&str]) -> Result<bool, String> {
-        // What is stored quantized stays so; what is drawn is drawn anew in every run.
-        const KEPT: &[&str] = &[
-            "QuantizeLinear",
-            "DequantizeLinear",
-            "RandomNormal",
-            "RandomNormalLike",
-            "RandomUniform",
-            "RandomUniformLike",
-            "Multinomial",
-            "Bernoulli",
-            "Dropout",
-        ];
-        if !op.domain.is_empty() || KEPT.contains(&op.op_type.as_str()) || !occam_interp::knows(op) {
+        if !folds(op) {
             return Ok(false);
         }
         let mut operands = Vec::with_capacity(inputs.len());
@@ -463,13 +466,7 @@ impl<'a> Scope<'a> {
         }
         let known = self.graph.known(inputs).map_err(|e| e.to_string())?;
         let inferred = Op::Onnx(op.clone()).family().infer_known("?", &known).map_err(message)?;
-        let largest = operands.iter().map(Array::len).max().unwrap_or(0).max(FOLDED);
-        let small = |f: &Fact| {
-            f.known_shape().is_none_or(|s| {
-                s.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).is_some_and(|n| n <= largest)
-            })
-        };
-        if !inferred.iter().all(|i| small(&i.fact)) {
+        if !self.left.take(op, &operands, &inferred) {
             return Ok(false);
         }
         let results = occam_interp::evaluate(op, &operands).map_err(|e| e.to_string())?;

@@ -8,10 +8,11 @@ use crate::onnx::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, 
 const DEPTH: usize = 32;
 
 /// Nodes that a model may grow to: this many, and a multiple of those that are written in the file.
-const MOST: usize = 20_000;
-const TIMES: usize = 100;
+const MOST: usize = 100_000;
+const TIMES: usize = 4;
 
-type Functions = HashMap<(String, String), FunctionProto>;
+/// By domain, name and overload.
+type Functions = HashMap<(String, String, String), FunctionProto>;
 
 /// Replaces calls of the model's own functions by their nodes.
 pub(super) fn inline(model: &mut ModelProto) -> Result<(), String> {
@@ -20,7 +21,7 @@ pub(super) fn inline(model: &mut ModelProto) -> Result<(), String> {
     }
     let functions: Functions = std::mem::take(&mut model.functions)
         .into_iter()
-        .map(|f| ((f.domain().to_owned(), f.name().to_owned()), f))
+        .map(|f| ((f.domain().to_owned(), f.name().to_owned(), f.overload().to_owned()), f))
         .collect();
     for set in functions.values().flat_map(|f| &f.opset_import) {
         if !model.opset_import.iter().any(|o| o.domain() == set.domain()) {
@@ -58,7 +59,7 @@ impl Inliner {
             for graph in node.attribute.iter_mut().filter_map(|a| a.g.as_mut()) {
                 self.graph(graph, depth)?;
             }
-            let key = (node.domain().to_owned(), node.op_type().to_owned());
+            let key = (node.domain().to_owned(), node.op_type().to_owned(), node.overload().to_owned());
             match self.functions.get(&key).cloned() {
                 None => out.push(node),
                 Some(_) if depth >= DEPTH => {

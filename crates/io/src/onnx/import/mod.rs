@@ -5,6 +5,7 @@
 
 mod attribute;
 mod convert;
+mod fold;
 mod functions;
 mod origin;
 mod promote;
