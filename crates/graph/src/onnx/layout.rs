@@ -228,7 +228,9 @@ fn split_axes(site: &Site<'_>, outputs: &[&Fact]) -> AxisMap {
 }
 
 /// The elements that `start..end` by `step` takes of an axis of `size`: the first of them, and how many there are. Positions
-/// count from the end where they are negative, and are clamped.
+/// count from the end where they are negative, and are clamped: a start to an element, other than in NumPy, an end to a place
+/// before or behind them. The largest integers as an end mean the last element that the step leads to, backwards too, as
+/// runtimes have it.
 ///
 /// # Errors
 /// `step` is 0.
@@ -240,7 +242,11 @@ pub fn slice_range(size: usize, start: i64, end: i64, step: i64) -> Result<(usiz
     // Backwards, the end may be before the first element.
     let (low, high) = if step > 0 { (0, n) } else { (-1, n - 1) };
     let at = |i: i64| if i < 0 { i.saturating_add(n).max(low) } else { i.min(high) };
-    let (first, last) = (at(start), at(end));
+    let whole = step < 0 && (end == i64::MAX || end == i32::MAX.into());
+    let (first, last) = (at(start).max(0), if whole { low } else { at(end) });
+    if n == 0 {
+        return Ok((0, 0));
+    }
     let span = if step > 0 { last - first } else { first - last };
     if span <= 0 {
         return Ok((0, 0));
@@ -378,6 +384,10 @@ mod tests {
         assert_eq!(slice_range(5, -1, i64::MIN, -1).unwrap(), (4, 5));
         assert_eq!(slice_range(5, 20, 0, -4).unwrap(), (4, 1));
         assert_eq!(slice_range(5, 4, 1, 1).unwrap(), (0, 0));
+        // Values from ONNX Runtime.
+        assert_eq!(slice_range(4, -8, i32::MIN.into(), -1).unwrap(), (0, 1));
+        assert_eq!(slice_range(3, -1, i32::MAX.into(), -1).unwrap(), (2, 3));
+        assert_eq!(slice_range(4, 5, i64::MAX, -1).unwrap(), (3, 4));
         assert_eq!(slice_range(0, 0, -1, -1).unwrap(), (0, 0));
         assert!(slice_range(5, 0, 5, 0).is_err());
     }

@@ -1,5 +1,7 @@
 //! What moves elements without changing them.
 
+use std::collections::HashMap;
+
 use super::Edit;
 use super::view::View;
 use crate::onnx::axis_of;
@@ -50,8 +52,11 @@ pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
             edit.replace_with(view, &found, op, &inputs)?;
         }
     }
+    // One after another: each stands for what the first of them reads.
+    let mut stands: HashMap<ValueId, ValueId> = HashMap::new();
     for found in view.all(&["Identity", "Dropout"]) {
         let (Some(x), Some(y)) = (found.input(0), found.output()) else { continue };
+        let x = stands.get(&x).copied().unwrap_or(x);
         // Where only running tells whether values are dropped, the operator decides.
         let decided = |v: ValueId| view.constant(v).is_some();
         if found.op.op_type == "Dropout" && found.input(2).is_some_and(|mode| !decided(mode)) {
@@ -61,6 +66,7 @@ pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
         let returned = view.graph.outputs().iter().any(|(_, v)| *v == y);
         if found.node.outputs.len() == 1 && (inner || !returned) {
             edit.patch.replace(y, x);
+            stands.insert(y, x);
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use std::time::Instant;
 use occam_data::Seed;
 use occam_data::streams::Draw;
 use occam_engine::{Device, Executor, Params, Request};
+use occam_graph::onnx::Onnx;
 use occam_graph::recognize::recognize;
 use occam_graph::{Array, Bindings, DType, Data, Dim, Fact, Weights};
 use occam_interp::Interpreter;
@@ -327,13 +328,23 @@ fn random(name: &str, fact: &Fact, bindings: &Bindings, seed: u64) -> Result<Arr
         }
         DType::Bool => Array::new(shape, Data::Bool(floats.as_f32()?.iter().map(|x| *x < 0.5).collect()))?,
         DType::F64 => Array::new(shape, Data::F64(floats.as_f32()?.iter().map(|&x| x.into()).collect()))?,
-        other => {
-            return Err(Failure::new(format!(
-                "input `{name}`: random elements of type {other} are not made"
-            ))
-            .with_help("give them with --inputs"));
-        }
+        other => cast(&if other.is_integer() { doubled(&floats)? } else { floats }, other).map_err(|e| {
+            Failure::new(format!("input `{name}`: random elements of type {other} are not made: {e}"))
+                .with_help("give them with --inputs")
+        })?,
     })
+}
+
+/// Random numbers of [0, 1) as those of [0, 2).
+fn doubled(floats: &Array) -> Result<Array, Failure> {
+    Ok(Array::from_f32(floats.shape(), floats.as_f32()?.iter().map(|x| x * 2.0).collect())?)
+}
+
+/// `array` in another element type.
+pub fn cast(array: &Array, dtype: DType) -> Result<Array, occam_interp::Error> {
+    let like = Array::from_le_bytes(dtype, [0], &[])?;
+    let cast = occam_interp::evaluate(&Onnx::new("CastLike", 19, 2), &[array.clone(), like])?;
+    cast.into_iter().next().ok_or_else(|| occam_interp::Error::Op("nothing was cast".into()))
 }
 
 fn numbers(array: &Array) -> Vec<f64> {

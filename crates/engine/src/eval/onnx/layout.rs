@@ -1,5 +1,7 @@
 //! Shapes, orders of axes, joining and cutting.
 
+use occam_graph::onnx::slice_range;
+
 use super::{Call, Run, axis_of, one, raised};
 use crate::error::refuse;
 use crate::{Operand, Result, Tensor};
@@ -150,17 +152,9 @@ fn slice(c: &Call<'_>) -> Result<Option<Vec<Operand>>> {
     }
     for (((start, end), axis), step) in starts.into_iter().zip(ends).zip(axes).zip(steps) {
         let axis = axis_of(axis, x.rank())?;
-        let size = x.dim(axis)? as i64;
-        // Beyond the axis is at its end; going backwards, the end may be before its first element.
-        let (low, high) = if step > 0 { (0, size) } else { (-1, size - 1) };
-        let place = |n: i64| if n < 0 { n.saturating_add(size) } else { n };
-        let (start, end) = (place(start).clamp(low.max(0), high.max(0)), place(end).clamp(low, high));
-        let mut picked = Vec::new();
-        let mut at = start;
-        while (step > 0 && at < end) || (step < 0 && at > end) {
-            picked.extend(usize::try_from(at).ok().filter(|&i| (i as i64) < size));
-            at = at.saturating_add(step);
-        }
+        let (first, count) = slice_range(x.dim(axis)?, start, end, step)?;
+        let places = (0..count).map(|i| (i as i64).saturating_mul(step).saturating_add(first as i64));
+        let picked: Vec<usize> = places.filter_map(|at| usize::try_from(at).ok()).collect();
         match (picked.first(), step) {
             (None, _) => return Ok(None),
             (Some(&first), 1) => x = x.narrow(axis, first, picked.len())?,

@@ -8,7 +8,7 @@ use occam_graph::{Array, Bindings, DType, Data, Fact};
 
 use crate::diagnostic::Failure;
 
-/// The image in the file, resized bilinearly to the input's size: `(x − mean) / std` of `f32` elements, `x` itself of `u8`.
+/// The image in the file, resized bilinearly to the input's size: `(x − mean) / std` of floats, `x` itself of `u8`.
 ///
 /// Channels come second (`[N, C, H, W]`), or last where only the last axis can be one of channels.
 ///
@@ -24,7 +24,7 @@ pub fn input(
 ) -> Result<Array, Failure> {
     let no_image = || {
         Failure::new(format!("the model's input {fact} is not one of images")).with_help(
-            "[1, 3, H, W] or [1, H, W, 3] of f32 or u8 elements is; --inputs takes arrays of any kind",
+            "[1, 3, H, W] or [1, H, W, 3] of floats or u8 elements is; --inputs takes arrays of any kind",
         )
     };
     let channels = |n: usize| n == 1 || n == 3;
@@ -70,9 +70,10 @@ pub fn input(
     }
     let shape = if last { vec![1, height, width, depth] } else { vec![1, depth, height, width] };
     Ok(match fact.dtype {
-        DType::F32 => {
+        float if float.is_float() => {
             let normal = |(x, c): (u8, usize)| (f32::from(x) - value(mean, c, 0.0)) / value(std, c, 255.0);
-            Array::from_f32(shape, order.into_iter().map(normal).collect())?
+            let image = Array::from_f32(shape, order.into_iter().map(normal).collect())?;
+            if float == DType::F32 { image } else { super::cast(&image, float).map_err(|_| no_image())? }
         }
         DType::U8 => Array::new(shape, Data::U8(order.into_iter().map(|(x, _)| x).collect()))?,
         _ => return Err(no_image()),
