@@ -1,10 +1,11 @@
 //! `occam prune`
 
+mod advice;
 mod limits;
 mod report;
+mod stages;
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use occam_graph::recognize::recognize;
 use occam_io::onnx::{ImportOptions, Imported, export_imported, import, write_model};
@@ -12,7 +13,9 @@ use occam_prune::importance::Subject;
 use occam_prune::{Importance, Normalizer, Outcome as Found, Solver, Target, TargetKind, picture};
 use occam_space::{Divide, Trace, TraceOptions, shrink, subnet, trace};
 
+use self::advice::{advise, widths};
 use self::limits::LimitArgs;
+use self::stages::Stages;
 use super::{Outcome, sizes};
 use crate::diagnostic::Failure;
 
@@ -29,8 +32,11 @@ pub struct Args {
     /// The ONNX file
     model: PathBuf,
     /// Where the smaller model goes
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]
+    output: Option<PathBuf>,
+    /// Tell the widths and what the smaller model would need, and write no model
+    #[arg(long, conflicts_with = "output")]
+    dry_run: bool,
     /// Part of the multiply-accumulates to leave
     #[arg(long, value_name = "PART", group = "target")]
     macs: Option<f64>,
@@ -56,7 +62,7 @@ pub struct Args {
     /// Remove whole attention heads, not dimensions of all heads
     #[arg(long)]
     heads: bool,
-    /// Sizes that the file leaves open, for what it costs [default: 1]: `batch=8`
+    /// Sizes that the file leaves open, and those that only running tells, for what it costs [default: 1]: `batch=8`
     #[arg(long, value_name = "NAME=N", value_parser = super::run::parse_dim)]
     dim: Vec<(String, usize)>,
     /// Seed of `--importance random`
@@ -72,21 +78,27 @@ pub struct Args {
 
 impl Args {
     pub fn run(self, json: bool) -> Outcome {
-        let started = Instant::now();
+        let mut stages = Stages::new();
         if self.target().is_none() && self.subnet.is_none() {
             return Err(Failure::new("nothing says how small the model is to be")
                 .with_help("give a part to leave: --macs 0.5, --params 0.5 or --activations 0.5, or widths by --subnet FILE"));
         }
         let mut model = import(&self.model, &ImportOptions::default())?;
         recognize(&mut model.graph, &mut model.weights)?;
+        stages.end("read");
         let divide = if self.heads { Divide::Outermost } else { Divide::Finest };
         let units = trace(&model.graph, &TraceOptions { divide })?;
-        let found = self.solve(&model, &units)?;
+        stages.end("trace");
+        let found = self.solve(&model, &units, &mut stages)?;
         let (graph, weights) = shrink(&model.graph, &model.weights, &units, &found.selection)?;
-        let seconds = started.elapsed().as_secs_f64();
-        write_model(&self.output, &export_imported(&graph, &weights, &model.origin)?)?;
-        let widths = found.selection.widths();
+        let small = export_imported(&graph, &weights, &model.origin)?;
+        stages.end("shrink");
+        if let Some(path) = &self.output {
+            write_model(path, &small)?;
+            stages.end("write");
+        }
         if let Some(path) = &self.dump_subnet {
+            let widths = found.selection.widths();
             let mut text =
                 serde_json::to_string_pretty(&subnet::choices(&units, &widths)).unwrap_or_default();
             text.push('\n');
@@ -97,7 +109,7 @@ impl Args {
             let text = picture::widths(&units, &found.selection, &title);
             occam_io::atomic_write(path, |f| std::io::Write::write_all(f, text.as_bytes()))?;
         }
-        self.tell(&units, &found, seconds, json);
+        self.tell(&units, &found, &stages, json);
         Ok(())
     }
 
@@ -111,28 +123,29 @@ impl Args {
         .find_map(|(kind, part)| Some(Target { kind, part: part? }))
     }
 
-    fn solve(&self, model: &Imported, units: &Trace) -> Result<Found, Failure> {
+    fn solve(&self, model: &Imported, units: &Trace, stages: &mut Stages) -> Result<Found, Failure> {
         let subject = Subject { graph: &model.graph, weights: &model.weights, trace: units, seed: self.seed };
         let Some(importance) = Importance::find(&self.importance) else {
             return Err(Failure::new(format!("there is no importance `{}`", self.importance)));
         };
-        let mut scores = importance.score(&subject)?;
+        let advise = |e| advise(e, &self.model);
+        let mut scores = importance.score(&subject).map_err(advise)?;
         if let Some((_, normalizer)) = Normalizer::ALL.iter().find(|(name, _)| *name == self.normalizer) {
             normalizer.apply(&mut scores);
         }
-        let bindings = sizes::open(&model.graph, &self.dim)?;
+        stages.end("importance");
+        let (bindings, inner) = sizes::all(&model.graph, &self.dim)?;
+        stages.inner = inner;
         let solver =
-            Solver::new(&model.graph, units, scores, &self.limits.limits(units, &self.model)?, &bindings)?;
-        match (self.target(), &self.subnet) {
-            (_, Some(path)) => {
-                let at = |message: String| Failure::new(format!("{}: {message}", path.display()));
-                let text = std::fs::read_to_string(path).map_err(|e| at(e.to_string()))?;
-                let choices = subnet::parse(&text).map_err(|e| at(e.to_string()))?;
-                let widths = subnet::widths(units, &choices).map_err(|e| at(e.to_string()))?;
-                Ok(solver.at(&widths)?)
-            }
-            (Some(target), None) => Ok(solver.solve(target)?),
-            (None, None) => Err(Failure::new("nothing says how small the model is to be")),
-        }
+            Solver::new(&model.graph, units, scores, &self.limits.limits(units, &self.model)?, &bindings)
+                .map_err(advise)?;
+        stages.fixed = solver.fixed();
+        let found = match (self.target(), &self.subnet) {
+            (_, Some(path)) => solver.at(&widths(path, units, &self.model)?),
+            (Some(target), None) => solver.solve(target),
+            (None, None) => return Err(Failure::new("nothing says how small the model is to be")),
+        };
+        stages.end("solve");
+        found.map_err(advise)
     }
 }

@@ -7,14 +7,15 @@ use occam_space::Trace;
 use serde_json::json;
 
 use super::Args;
+use super::stages::Stages;
 use crate::console::{print_json, print_line};
 use crate::table;
 
 impl Args {
     /// The widths before and after of units that have become narrower, and what the whole model needs.
-    pub(super) fn tell(&self, units: &Trace, found: &Found, seconds: f64, json: bool) {
+    pub(super) fn tell(&self, units: &Trace, found: &Found, stages: &Stages, json: bool) {
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
-        let bytes = [size(&self.model), size(&self.output)];
+        let bytes = [Some(size(&self.model)), self.output.as_deref().map(size)];
         let (before, after) = (&found.before, &found.after);
         let changed: Vec<_> = (units.units.iter().enumerate())
             .filter(|(_, u)| u.kept_by.is_none())
@@ -25,10 +26,11 @@ impl Args {
                 .iter()
                 .map(|(u, width)| json!({ "unit": u.name, "before": u.channels, "after": width, "exact": u.exact }))
                 .collect();
-            let needs = |r: &occam_space::Resources, bytes: u64| json!({ "macs": r.macs, "params": r.params, "activations": r.activations, "bytes": bytes });
+            let needs = |r: &occam_space::Resources, bytes: Option<u64>| json!({ "macs": r.macs, "params": r.params, "activations": r.activations, "bytes": bytes });
             print_json(&json!({
                 "event": "prune", "output": self.output, "importance": self.importance, "units": list,
-                "before": needs(before, bytes[0]), "after": needs(after, bytes[1]), "seconds": seconds,
+                "of": units.units.len(), "before": needs(before, bytes[0]), "after": needs(after, bytes[1]),
+                "fixed": needs(&stages.fixed, None), "times": stages.to_json(), "seconds": stages.seconds(),
             }));
             return;
         }
@@ -45,19 +47,29 @@ impl Args {
         let row = |what: &str, a: u64, b: u64, show: fn(u64) -> String| {
             vec![what.to_owned(), show(a), show(b), times(a, b)]
         };
-        let totals = vec![
+        let mut totals = vec![
             row("MACs", before.macs, after.macs, table::count),
             row("parameters", before.params, after.params, table::count),
             row("activations", before.activations, after.activations, table::count),
-            row("file", bytes[0], bytes[1], table::bytes),
         ];
+        if let [Some(before), Some(after)] = bytes {
+            totals.push(row("file", before, after, table::bytes));
+        }
         print_line(&format!("\n{}", table::render(&["", "before", "after", "smaller"], &totals)));
         let kept = units.units.len() - changed.len();
+        if stages.inner > 0 {
+            print_line(&format!(
+                "\n{} sizes that only running tells are counted as 1 where --dim gives no other",
+                stages.inner
+            ));
+        }
+        let file =
+            self.output.as_ref().map_or("no model is written".into(), |path| path.display().to_string());
         print_line(&format!(
-            "\n{}: {} of {} units are narrower, {kept} must stay as they are; found in {seconds:.2} s",
-            self.output.display(),
+            "\n{file}: {} of {} units are narrower, {kept} must stay as they are; {:.2} s",
             rows.len(),
-            units.units.len()
+            units.units.len(),
+            stages.seconds()
         ));
     }
 }
