@@ -1,12 +1,17 @@
-//! Channel units of the zoo's families: named as the original names them, and removed exactly.
+//! Channel units of the zoo's families: named as the original names them, and removed exactly; and what `occam prune` says
+//! where it cannot.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
+use assert_cmd::Command;
 use occam::config::Value;
 use occam::engine::{Device, Executor, Params, Request, Tensor};
-use occam::graph::{Bindings, Graph, Weights};
+use occam::graph::ops::Conv;
+use occam::graph::{Array, Bindings, Builder, Fact, Graph, Role, Weights};
+use occam::io::onnx::{ExportOptions, export, export_imported, import, write_model};
 use occam::space::{Channel, Estimator, Selection, Trace, TraceOptions, shrink, trace, zeroed};
 use occam::train::export::fix_image_size;
 use occam::zoo::Architecture;
@@ -134,4 +139,128 @@ fn units_are_the_originals() {
             assert_eq!(rows(&u.input_related), golden("input_related"), "{name} {}", u.name);
         }
     }
+}
+
+/// What the error of `occam prune ARGS` says, in a folder with `model.onnx`, and its help.
+fn refusal(dir: &Path, args: &[&str]) -> (String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_occam"))
+        .current_dir(dir)
+        .args(["--json", "prune"])
+        .args(args)
+        .output()
+        .unwrap();
+    assert!(!output.status.success(), "{args:?} works");
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let line = text.lines().rev().find(|l| l.starts_with('{')).unwrap_or_else(|| panic!("{args:?}: {text}"));
+    let told: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(told["event"], "error", "{args:?}: {text}");
+    let say = |key: &str| told[key].as_str().unwrap_or_default().to_owned();
+    (say("message"), say("help"))
+}
+
+/// A folder with `model.onnx` and files that `occam prune` must refuse.
+fn folder() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let small = workspace().join("tests/golden/onnx/small.onnx");
+    std::fs::copy(&small, at("model.onnx")).unwrap();
+
+    let mut model = import(&small, &Default::default()).unwrap();
+    let name = model.weights.keys().find(|n| n.ends_with("weight")).unwrap().clone();
+    let array = &model.weights[&name];
+    let mut data = array.as_f32().unwrap().to_vec();
+    data[3] = f32::NAN;
+    let broken = Array::from_f32(array.shape().to_vec(), data).unwrap();
+    model.weights.insert(name, broken);
+    let broken = export_imported(&model.graph, &model.weights, &model.origin).unwrap();
+    write_model(at("nan.onnx"), &broken).unwrap();
+
+    let mut builder = Builder::new();
+    let x = builder.input("images", Fact::f32([1usize, 3, 8, 8])).unwrap();
+    let w = builder.param("weight", &[4, 3, 1, 1], Role::Weight).unwrap();
+    let y = builder.op("conv", Conv::default(), &[x, w]).unwrap();
+    builder.output("maps", y).unwrap();
+    let graph = builder.finish().unwrap();
+    let weights = Weights::from([("weight".to_owned(), fill("weight", &[4, 3, 1, 1], -1.0, 1.0))]);
+    let ends = export(&graph, &weights, &ExportOptions::default()).unwrap();
+    write_model(at("ends.onnx"), &ends).unwrap();
+
+    std::fs::write(at("empty.onnx"), "").unwrap();
+    std::fs::write(at("text.onnx"), "This is no model.").unwrap();
+    std::fs::write(
+        at("other.json"),
+        r#"{"backbone.layer1.0.conv1_(0, 64)_64": 32, "backbone.layer2.0.conv1_(0, 128)_128": 64}"#,
+    )
+    .unwrap();
+    std::fs::write(at("broken.json"), r#"{"a": "#).unwrap();
+    dir
+}
+
+#[test]
+fn what_cannot_be_pruned_is_said() {
+    let dir = folder();
+    let units = trace(
+        &import(dir.path().join("model.onnx"), &Default::default()).unwrap().graph,
+        &TraceOptions::default(),
+    );
+    let wide = units.unwrap().prunable().next().unwrap().clone();
+    std::fs::write(dir.path().join("wide.json"), format!(r#"{{"{}": {}}}"#, wide.name, wide.channels + 1))
+        .unwrap();
+    let out = ["-o", "out.onnx"];
+    // The command, what its message says, and what its help says.
+    for (args, message, help) in [
+        (
+            &["model.onnx", "--macs", "0.001"][..],
+            &["model.onnx", "MACs cannot be made 0.001"][..],
+            "--max-ratio",
+        ),
+        (&["model.onnx", "--macs", "1.5"], &["1.5", "above 0 and at most 1"], "0.5 is the half"),
+        (&["model.onnx", "--macs", "0"], &["above 0 and at most 1"], "0.5 is the half"),
+        (&["model.onnx", "--macs", "0.5", "--max-ratio", "2"], &["--max-ratio 2"], ""),
+        (&["model.onnx", "--macs", "0.5", "--keep", "layer9.*"], &["--keep", "`layer9.*`"], "--units"),
+        (&["model.onnx", "--macs", "0.5", "--ratio", "nothing=0.5"], &["--ratio", "`nothing`"], "--units"),
+        (&["model.onnx"], &["nothing says how small"], "--macs 0.5"),
+        (
+            &["model.onnx", "--subnet", "other.json"],
+            &["other.json", "`backbone.layer1.0.conv1_(0, 64)_64`", "2 of 2 units"],
+            "another model",
+        ),
+        (&["model.onnx", "--subnet", "broken.json"], &["broken.json", "no JSON"], "--dump-subnet"),
+        (&["model.onnx", "--subnet", "missing.json"], &["missing.json"], ""),
+        (&["model.onnx", "--subnet", "wide.json"], &["wide.json", "cannot keep"], "--units"),
+        (&["nan.onnx", "--macs", "0.5"], &["nan.onnx", "weight`", "no finite numbers"], "export it again"),
+        (&["ends.onnx", "--macs", "0.5"], &["ends.onnx", "no channel", "output `maps`"], "--units"),
+        (&["empty.onnx", "--macs", "0.5"], &["empty.onnx", "empty"], ""),
+        (&["text.onnx", "--macs", "0.5"], &["text.onnx"], ""),
+        (&["missing.onnx", "--macs", "0.5"], &["missing.onnx"], ""),
+    ] {
+        let (said, advice) = refusal(dir.path(), &[args, &out].concat());
+        for part in message {
+            assert!(said.contains(part), "{args:?}: `{said}` has not `{part}`");
+        }
+        assert!(advice.contains(help), "{args:?}: `{advice}` has not `{help}`");
+        assert!(!dir.path().join("out.onnx").exists(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let dir = folder();
+    let output = Command::new(env!("CARGO_BIN_EXE_occam"))
+        .current_dir(dir.path())
+        .args(["prune", "model.onnx", "--macs", "0.5", "--round-to", "1", "--dry-run", "--json"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let macs = |at: &str| told[at]["macs"].as_u64().unwrap();
+    assert!(macs("after") * 2 <= macs("before") && macs("fixed") < macs("after"), "{told}");
+    for stage in ["read", "trace", "importance", "solve", "shrink"] {
+        assert!(told["times"][stage].as_f64().unwrap() >= 0.0, "{stage}");
+    }
+    assert!(told["times"].get("write").is_none() && told["output"].is_null());
+    assert_eq!(
+        std::fs::read_dir(dir.path()).unwrap().count(),
+        std::fs::read_dir(folder().path()).unwrap().count()
+    );
 }

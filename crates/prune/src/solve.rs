@@ -220,6 +220,11 @@ impl<'a> Solver<'a> {
         Ok(Outcome { selection, before: self.estimator.at(&full)?, after: self.estimator.at(widths)? })
     }
 
+    /// What the model needs that no unit can make smaller.
+    pub fn fixed(&self) -> Resources {
+        self.estimator.fixed()
+    }
+
     /// All channels that compete, the least important first: unit by position in [`Solver::units`].
     fn queue(&self) -> Vec<usize> {
         let mut all: Vec<(f64, usize)> = Vec::new();

@@ -7,7 +7,7 @@ use crate::{AxisMap, DType, Dim, Error, Fact, Inferred, Result};
 
 pub(super) const TABLE: &[Def] = &[
     Def::new("Gather", gather).axes(gather_axes).narrow(NarrowUse::Moved),
-    Def::new("GatherElements", gather_elements).narrow(NarrowUse::Moved),
+    Def::new("GatherElements", gather_elements).axes(elements_axes).narrow(NarrowUse::Moved),
     Def::new("GatherND", gather_nd).narrow(NarrowUse::Moved),
     Def::new("Compress", compress).narrow(NarrowUse::Moved),
     Def::new("NonZero", non_zero),
@@ -65,6 +65,24 @@ fn gather_elements(site: &Site<'_>) -> Result<Vec<Inferred>> {
         return Err(Error::Op(format!("positions {at} have not the axes of {x}")));
     }
     Ok(vec![Inferred::new(x.dtype, at.shape.iter().cloned())])
+}
+
+/// All axes but the gathered one pass through where as many positions are taken of them; on that one each position is an
+/// element of the result.
+fn elements_axes(site: &Site<'_>, _: &[&Fact]) -> AxisMap {
+    let (Some(x), Some(at)) = (site.get(0), site.get(1)) else { return AxisMap::default() };
+    let Ok(axis) = site.op.int("axis").and_then(|a| axis_of(a.unwrap_or(0), x.fact.rank())) else {
+        return AxisMap::default();
+    };
+    x.fact.shape.iter().zip(&at.fact.shape).enumerate().fold(AxisMap::default(), |map, (i, (own, at))| {
+        if i == axis {
+            map.same(input(1, i), output(0, i))
+        } else if own == at {
+            map.same(input(0, i), output(0, i)).same(input(1, i), output(0, i))
+        } else {
+            map
+        }
+    })
 }
 
 fn gather_nd(site: &Site<'_>) -> Result<Vec<Inferred>> {

@@ -3,10 +3,20 @@
 use super::contents::{self, is_small};
 use super::shape::length;
 use super::{Def, Site};
-use crate::{Array, DType, Data, Dim, Error, Fact, Inferred, Result, Size};
+use crate::axes::output;
+use crate::{Array, AxisMap, DType, Data, Dim, Error, Fact, Inferred, Result, Size};
 
-pub(super) const TABLE: &[Def] =
-    &[Def::new("ConstantOfShape", constant), Def::new("Range", range), Def::new("EyeLike", eye)];
+pub(super) const TABLE: &[Def] = &[
+    Def::new("ConstantOfShape", constant).axes(equal_axes),
+    Def::new("Range", range),
+    Def::new("EyeLike", eye),
+];
+
+/// All elements are equal: any may go.
+fn equal_axes(_: &Site<'_>, outputs: &[&Fact]) -> AxisMap {
+    let rank = outputs.first().map_or(0, |y| y.rank());
+    (0..rank).fold(AxisMap::default(), |m, i| m.size(output(0, i)))
+}
 
 fn constant(site: &Site<'_>) -> Result<Vec<Inferred>> {
     let target = site.known(0)?;

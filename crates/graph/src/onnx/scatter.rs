@@ -2,11 +2,12 @@
 
 use super::gather::positions;
 use super::{Def, Site, axis_of};
-use crate::{Error, Inferred, Result};
+use crate::axes::{input, output};
+use crate::{AxisMap, Error, Fact, Inferred, Result};
 
 pub(super) const TABLE: &[Def] = &[
-    Def::new("Scatter", scatter_elements),
-    Def::new("ScatterElements", scatter_elements),
+    Def::new("Scatter", scatter_elements).axes(scatter_axes),
+    Def::new("ScatterElements", scatter_elements).axes(scatter_axes),
     Def::new("ScatterND", scatter_nd),
 ];
 
@@ -17,6 +18,27 @@ fn scatter_elements(site: &Site<'_>) -> Result<Vec<Inferred>> {
         return Err(Error::Op(format!("positions {at} and updates {updates} do not fit {x}")));
     }
     Ok(vec![x.clone().into()])
+}
+
+/// Axes other than the one that is written to pass through where positions and updates are as long on them as the value;
+/// on that one each update goes with its position.
+fn scatter_axes(site: &Site<'_>, _: &[&Fact]) -> AxisMap {
+    let (Some(x), Some(at), Some(updates)) = (site.get(0), site.get(1), site.get(2)) else {
+        return AxisMap::default();
+    };
+    let Ok(axis) = site.op.int("axis").and_then(|a| axis_of(a.unwrap_or(0), x.fact.rank())) else {
+        return AxisMap::default();
+    };
+    let sizes = x.fact.shape.iter().zip(&at.fact.shape).zip(&updates.fact.shape);
+    sizes.enumerate().fold(AxisMap::default(), |map, (i, ((own, at), update))| {
+        if i == axis {
+            map.same(input(1, i), input(2, i))
+        } else if own == at && own == update {
+            (0..3).fold(map, |m, port| m.same(input(port, i), output(0, i)))
+        } else {
+            map
+        }
+    })
 }
 
 fn scatter_nd(site: &Site<'_>) -> Result<Vec<Inferred>> {

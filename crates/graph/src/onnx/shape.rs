@@ -250,14 +250,18 @@ fn view(shape: &[Dim], rank: usize) -> Option<Vec<i64>> {
     Some(strides)
 }
 
-/// Axes of the same size pass through.
+/// Axes of the same size pass through; those along which elements are repeated are free.
 fn expand_axes(site: &Site<'_>, outputs: &[&Fact]) -> AxisMap {
     let (Some(x), Some(y)) = (site.get(0), outputs.first()) else { return AxisMap::default() };
     let Some(before) = y.rank().checked_sub(x.fact.rank()) else { return AxisMap::default() };
+    let map = (0..before).fold(AxisMap::default(), |m, i| m.size(output(0, i)));
     let pairs = x.fact.shape.iter().zip(y.shape.iter().skip(before)).enumerate();
-    pairs
-        .filter(|(_, (a, b))| a == b)
-        .fold(AxisMap::default(), |m, (i, _)| m.same(input(0, i), output(0, before + i)))
+    pairs.fold(map, |m, (i, (a, b))| match a {
+        _ if a == b => m.same(input(0, i), output(0, before + i)),
+        // The one element is repeated: any of its copies may go.
+        Dim::Known(1) => m.size(output(0, before + i)),
+        _ => m,
+    })
 }
 
 fn tile(site: &Site<'_>) -> Result<Vec<Inferred>> {

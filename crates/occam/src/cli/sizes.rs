@@ -46,6 +46,24 @@ pub fn open(graph: &Graph, given: &[(String, usize)]) -> Result<Bindings, Failur
     Ok(bindings)
 }
 
+/// Every size that `graph` leaves open: what `given` says, else 1; and how many of them only running tells, as the number of
+/// boxes that a detector finds.
+///
+/// # Errors
+/// `given` names a size that nothing has.
+pub fn all(graph: &Graph, given: &[(String, usize)]) -> Result<(Bindings, usize), Failure> {
+    let mut inner = Bindings::new();
+    for (_, value) in graph.values() {
+        value.fact.shape.iter().for_each(|d| symbols(d, &mut inner));
+    }
+    let (own, rest): (Vec<_>, Vec<_>) = given.iter().cloned().partition(|(name, _)| inner.contains_key(name));
+    let bindings = open(graph, &rest)?;
+    let found = inner.keys().filter(|name| !bindings.contains_key(*name)).count();
+    inner.extend(bindings);
+    inner.extend(own);
+    Ok((inner, found))
+}
+
 /// Adds the symbols of a size, each as 1.
 fn symbols(dim: &Dim, bindings: &mut Bindings) {
     match dim {

@@ -2,7 +2,7 @@
 
 use occam_graph::onnx::{Attribute, Onnx, axes_of, axis_of, pad_axes};
 use occam_graph::ops::Slice;
-use occam_graph::{Array, Dim, Graph, Node, NodeId, Op, Patch, ValueId};
+use occam_graph::{Array, DType, Dim, Graph, Node, NodeId, Op, Patch, ValueId, Wire};
 
 use super::cuts::Cuts;
 use super::is_depthwise;
@@ -48,17 +48,19 @@ pub(super) fn follow(
     Ok(())
 }
 
-/// Another operator, and operands that become constants.
+/// Another operator, and operands that are replaced: by input, a suffix for the name, and the elements; those that are not
+/// known stay what they are when the model runs.
 struct Edit {
     op: Onnx,
-    operands: Vec<(usize, &'static str, Vec<i64>)>,
+    operands: Vec<(usize, &'static str, Vec<Option<i64>>)>,
 }
 
 impl Edit {
     fn apply(self, small: &mut Graph, node: &Node, id: NodeId, patch: &mut Patch) -> Result<()> {
-        let mut by_slot: Vec<Option<ValueId>> = self.op.slots(node.inputs.iter().copied());
+        let inputs = node.inputs.iter().map(|&v| Wire::from(v));
+        let mut by_slot: Vec<Option<Wire>> = self.op.slots(inputs);
         let mut op = self.op;
-        for (slot, suffix, ints) in self.operands {
+        for (slot, suffix, elements) in self.operands {
             let base = format!("{}.{suffix}", node.name);
             let mut name = base.clone();
             for n in 1.. {
@@ -67,7 +69,22 @@ impl Edit {
                 }
                 name = format!("{base}_{n}");
             }
-            let value = small.add_const(&name, Array::from_i64([ints.len()], ints)?)?;
+            let count = elements.len();
+            let known: Vec<i64> = elements.iter().map(|e| e.unwrap_or(0)).collect();
+            let mut value = Wire::from(small.add_const(&name, Array::from_i64([count], known)?)?);
+            if elements.iter().any(Option::is_none) {
+                let old = by_slot.get(slot).copied().flatten().filter(|_| op.version >= 9);
+                let Some(old) = old else {
+                    let message =
+                        "sizes are computed as the model runs, which needs version 9 of ONNX's operators";
+                    return Err(Error::Shrink { node: node.name.clone(), message: message.into() });
+                };
+                let flags: Vec<u8> = elements.iter().map(|e| u8::from(e.is_some())).collect();
+                let flags = Array::from_le_bytes(DType::Bool, [count], &flags)?;
+                let flags = small.add_const(&format!("{name}.known"), flags)?;
+                let choose = Onnx::new("Where", op.version, 3);
+                value = patch.node(&format!("{name}.choose"), choose, [Wire::from(flags), value, old]);
+            }
             if by_slot.len() <= slot {
                 by_slot.resize(slot + 1, None);
             }
@@ -79,6 +96,10 @@ impl Edit {
         patch.set_node(id, op, by_slot.into_iter().flatten());
         Ok(())
     }
+}
+
+fn all_known(ints: Vec<i64>) -> Vec<Option<i64>> {
+    ints.into_iter().map(Some).collect()
 }
 
 impl Site<'_> {
@@ -130,7 +151,7 @@ impl Site<'_> {
         if op.version < since {
             op.attributes.insert(name.into(), Attribute::Ints(ints));
         } else {
-            operands.push((slot, name, ints));
+            operands.push((slot, name, all_known(ints)));
         }
         Edit { op, operands }
     }
@@ -143,8 +164,9 @@ impl Site<'_> {
             "Split" => self.split(op),
             "Slice" => self.slice(op),
             "Reshape" => self.reshape(op),
-            "Expand" => self.expand(op),
-            "Resize" => self.resize(op),
+            "Expand" => self.sized(op, "shape", 1, None),
+            "ConstantOfShape" => self.sized(op, "shape", 0, None),
+            "Resize" => self.sized(op, "sizes", 3, op.ints("axes")?),
             "Pad" => self.pad(op),
             _ => Ok(None),
         }
@@ -252,44 +274,42 @@ impl Site<'_> {
         if old.as_deref() == Some(&sizes) {
             return Ok(None);
         }
-        Ok(Some(Edit { op: op.clone(), operands: vec![(1, "shape", sizes)] }))
+        Ok(Some(Edit { op: op.clone(), operands: vec![(1, "shape", all_known(sizes))] }))
     }
 
-    fn expand(&self, op: &Onnx) -> Result<Option<Edit>> {
-        let Some(old) = self.ints(op, "shape", 1)? else { return Ok(None) };
-        let Some(&y) = self.node.outputs.first() else { return Ok(None) };
-        let fact = self.cuts.fact(self.graph, y)?;
-        let skip = fact.rank().saturating_sub(old.len());
-        let mut sizes = old.clone();
-        for (s, (axis, d)) in sizes.iter_mut().zip(fact.shape.iter().enumerate().skip(skip)) {
-            if let (Some(_), Some(n)) = (self.cuts.kept(y, axis), d.known())
-                && *s != 1
-            {
-                *s = i64::try_from(n).unwrap_or(i64::MAX);
-            }
-        }
-        Ok((sizes != old).then(|| Edit { op: op.clone(), operands: vec![(1, "shape", sizes)] }))
-    }
-
-    fn resize(&self, op: &Onnx) -> Result<Option<Edit>> {
-        let (Some(old), Some(&y)) = (self.ints(op, "sizes", 3)?, self.node.outputs.first()) else {
+    /// An operand that lists sizes of the result: of `axes`, else of the last ones. A size of 1 leaves the axis as it is.
+    fn sized(
+        &self,
+        op: &Onnx,
+        name: &'static str,
+        slot: usize,
+        axes: Option<&[i64]>,
+    ) -> Result<Option<Edit>> {
+        let (Some(operand), Some(&y)) = (self.operand(op, slot), self.node.outputs.first()) else {
             return Ok(None);
         };
+        let operand = self.graph.value(operand)?;
+        let Some(count) = operand.fact.shape.first().and_then(Dim::known) else { return Ok(None) };
+        let sizes = operand.content.as_ref().and_then(occam_graph::Content::to_sizes);
+        let old: Vec<Option<i64>> = match sizes {
+            Some(sizes) => sizes.iter().map(occam_graph::Size::known).collect(),
+            None => vec![None; count],
+        };
         let rank = self.graph.value(y)?.fact.rank();
-        let axes = match op.ints("axes")? {
+        let axes: Vec<usize> = match axes {
             Some(axes) => {
                 axes_of(axes, rank)?;
-                axes.iter().map(|&a| axis_of(a, rank)).collect::<Result<Vec<_>, _>>()?
+                axes.iter().map(|&a| axis_of(a, rank)).collect::<Result<_, _>>()?
             }
-            None => (0..rank).collect(),
+            None => (rank.saturating_sub(count)..rank).collect(),
         };
         let mut sizes = old.clone();
-        for (s, &axis) in sizes.iter_mut().zip(&axes) {
-            if self.cuts.kept(y, axis).is_some() {
-                *s = i64::try_from(self.output_size(axis)?).unwrap_or(i64::MAX);
+        for (size, &axis) in sizes.iter_mut().zip(&axes) {
+            if self.cuts.kept(y, axis).is_some() && *size != Some(1) {
+                *size = i64::try_from(self.output_size(axis)?).ok();
             }
         }
-        Ok((sizes != old).then(|| Edit { op: op.clone(), operands: vec![(3, "sizes", sizes)] }))
+        Ok((sizes != old).then(|| Edit { op: op.clone(), operands: vec![(slot, name, sizes)] }))
     }
 
     fn pad(&self, op: &Onnx) -> Result<Option<Edit>> {

@@ -54,8 +54,8 @@ impl Trace {
     /// There is none.
     pub fn find(&self, name: &str) -> Result<usize> {
         self.units.iter().position(|u| u.name == name).ok_or_else(|| {
-            let distance = |u: &&Unit| common_prefix(&u.name, name);
-            let hint = self.units.iter().max_by_key(distance).map(|u| u.name.clone());
+            let near = self.units.iter().max_by_key(|u| common_prefix(&u.name, name));
+            let hint = near.filter(|u| 2 * common_prefix(&u.name, name) > name.len()).map(|u| u.name.clone());
             crate::Error::UnknownUnit { name: name.into(), hint }
         })
     }
