@@ -115,6 +115,23 @@ impl Loader {
         })
     }
 
+    /// Reads YAML or JSON that is data, not a config: nothing in it names a base, is filled in or reserved. `name` is what
+    /// errors call it, and decides which of the two it is.
+    ///
+    /// # Errors
+    /// It is neither, or exceeds the limits.
+    pub fn data(&self, name: &str, text: &str) -> Result<Value, Error> {
+        let (session, path) = (self.session(), Path::new(name));
+        session.check_size(path, text.len())?;
+        session.budget.charge(text.len() / 64)?;
+        let file = Arc::new(SourceFile::new(path, text));
+        match Format::of(path)? {
+            Format::Json => json::parse(&file, &session.budget),
+            Format::Yaml => yaml::parse(&file, &session.budget),
+            Format::Python => Err(Error::new(format!("`{name}` is a program, not data"))),
+        }
+    }
+
     fn session(&self) -> Session<'_> {
         Session {
             loader: self,

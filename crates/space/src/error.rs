@@ -43,6 +43,25 @@ pub enum Error {
         /// What does not fit.
         message: String,
     },
+    /// A range of indices that does not fit beside the others.
+    #[error("the range {}..{}: {message}", range.start, range.end)]
+    Range {
+        /// The range.
+        range: std::ops::Range<usize>,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Candidates of which nothing can be chosen.
+    #[error("the candidates of a mutable: {0}")]
+    Candidates(String),
+    /// A choice that a mutable does not have.
+    #[error("mutable `{name}`: {message}")]
+    Choice {
+        /// The mutable.
+        name: String,
+        /// What is wrong.
+        message: String,
+    },
     /// A subnet file that says nothing of units.
     #[error("the subnet file cannot be read: {0}")]
     Subnet(String),

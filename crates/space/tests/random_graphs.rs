@@ -4,7 +4,7 @@
 use occam_graph::onnx::{Attribute, Onnx};
 use occam_graph::{Array, Bindings, Dim, Fact, Graph, Op, Role, ValueId, Weights};
 use occam_interp::Interpreter;
-use occam_space::{Divide, Estimator, Selection, TraceOptions, shrink, trace, zeroed};
+use occam_space::{Divide, Estimator, Selection, TraceOptions, expand, shrink, trace, zeroed};
 use proptest::prelude::*;
 
 /// Numbers that follow from a seed.
@@ -282,5 +282,39 @@ proptest! {
         let estimate = Estimator::new(&graph, &units, &bindings).unwrap().at(&selection.widths()).unwrap();
         prop_assert_eq!((cost.total.macs, cost.total.activations), (estimate.macs, estimate.activations));
         prop_assert_eq!(cost.params, estimate.params);
+    }
+
+    #[test]
+    fn what_is_added_changes_nothing(
+        seed in any::<u64>(), layers in 1usize..10, attention: bool, more in 1usize..12, heads: bool,
+    ) {
+        let (graph, weights) = network(seed, layers, attention);
+        let divide = if heads { Divide::Outermost } else { Divide::Finest };
+        let options = TraceOptions { divide };
+        let units = trace(&graph, &options).unwrap();
+        let mut random = Random(seed ^ 0xa5a5);
+        let widths: Vec<usize> = (units.units.iter())
+            .map(|u| if u.kept_by.is_none() { u.channels + random.below(more + 1) } else { u.channels })
+            .collect();
+        let (large, longer) = expand(&graph, &weights, &units, &widths).unwrap();
+        let (found, wanted) = (run(&large, &longer), run(&graph, &weights));
+        let largest = wanted.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
+        for (a, b) in found.iter().zip(&wanted) {
+            prop_assert!((a - b).abs() <= 1e-4 * largest, "{found:?} and {wanted:?}");
+        }
+        // Without what was added it is what it was.
+        let grown = trace(&large, &options).unwrap();
+        prop_assert_eq!(grown.units.len(), units.units.len());
+        let mut selection = Selection::all(&grown);
+        for (i, (unit, old)) in grown.units.iter().zip(&units.units).enumerate() {
+            prop_assert_eq!(unit.channels, widths[i]);
+            if old.channels < unit.channels {
+                selection.set_width(&grown, i, old.channels).unwrap();
+            }
+        }
+        let (_, again) = shrink(&large, &longer, &grown, &selection).unwrap();
+        for (name, array) in &weights {
+            prop_assert_eq!(array, &again[name], "{}", name);
+        }
     }
 }

@@ -6,6 +6,7 @@ mod compress;
 mod config;
 mod convert;
 mod dry_run;
+mod expand;
 mod export;
 mod inspect;
 mod prune;
@@ -50,6 +51,7 @@ enum Command {
     Export(export::Args),
     Inspect(inspect::Args),
     Prune(prune::Args),
+    Expand(expand::Args),
     Run(run::Args),
     Convert(convert::Args),
     Bench(bench::Args),
@@ -76,6 +78,7 @@ impl Cli {
             Command::Export(args) => args.run(self.json),
             Command::Inspect(args) => args.run(self.json),
             Command::Prune(args) => args.run(self.json),
+            Command::Expand(args) => args.run(self.json),
             Command::Run(args) => args.run(self.json),
             Command::Convert(args) => args.run(self.json),
             Command::Bench(args) => args.run(self.json),

@@ -1,13 +1,15 @@
-//! The small static model that follows from a selection: weights are sliced, nodes follow, no masks are left.
+//! The static model at other widths: weights are sliced or extended, nodes follow, no masks are left.
 
 mod cuts;
+mod expand;
 mod nodes;
 mod params;
 
-use occam_graph::{Graph, Op, Patch, Source, Weights};
+use occam_graph::{DType, Graph, Op, Patch, Source, ValueId, Weights};
 
 use cuts::Cuts;
 pub use cuts::zeroed;
+pub use expand::expand;
 pub use params::{Kept, kept, slice, spread};
 
 use crate::{Error, Result, Selection, Trace};
@@ -26,7 +28,41 @@ pub fn shrink(
     trace: &Trace,
     selection: &Selection,
 ) -> Result<(Graph, Weights)> {
-    let cuts = Cuts::of(graph, trace, selection)?;
+    resize(graph, weights, &Cuts::of(graph, trace, selection)?, &|_| Ok(Fill::Zero))
+}
+
+/// 1.0 as IEEE's half precision has it.
+const ONE_F16: u16 = 0x3c00;
+/// 1.0 as `bfloat16`, the upper half of an `f32`.
+const ONE_BF16: u16 = 0x3f80;
+
+/// What new elements are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fill {
+    Zero,
+    One,
+}
+
+impl Fill {
+    /// One element of `dtype`.
+    fn bytes(self, dtype: DType) -> Vec<u8> {
+        match (self, dtype) {
+            (Self::One, DType::F32) => 1f32.to_le_bytes().to_vec(),
+            (Self::One, DType::F64) => 1f64.to_le_bytes().to_vec(),
+            (Self::One, DType::F16) => ONE_F16.to_le_bytes().to_vec(),
+            (Self::One, DType::BF16) => ONE_BF16.to_le_bytes().to_vec(),
+            _ => vec![0; dtype.size()],
+        }
+    }
+}
+
+/// `graph` with `weights` after what `cuts` says; new elements of a value are what `fill` says.
+fn resize(
+    graph: &Graph,
+    weights: &Weights,
+    cuts: &Cuts,
+    fill: &dyn Fn(ValueId) -> Result<Fill>,
+) -> Result<(Graph, Weights)> {
     let (mut small, mut sliced) = (graph.clone(), weights.clone());
     for (value, axes) in cuts.by_value() {
         let v = graph.value(value)?;
@@ -36,12 +72,14 @@ pub fn shrink(
                 if v.fact.known_shape().as_deref() != Some(array.shape()) {
                     return Err(Error::Weights(v.name.clone()));
                 }
-                sliced.insert(v.name.clone(), cuts::sliced(array, &axes)?);
+                let fill = fill(value)?.bytes(array.dtype());
+                sliced.insert(v.name.clone(), cuts::sliced(array, &axes, &fill)?);
                 small.set_fact(value, cuts.fact(graph, value)?)?;
             }
             Source::Const => {
                 if let Some(array) = v.constant() {
-                    small.set_const(value, cuts::sliced(array, &axes)?)?;
+                    let fill = fill(value)?.bytes(array.dtype());
+                    small.set_const(value, cuts::sliced(array, &axes, &fill)?)?;
                 }
             }
             Source::Input | Source::Node(..) => {}
@@ -51,7 +89,7 @@ pub fn shrink(
     for id in graph.order()? {
         let node = graph.node(id)?;
         if node.inputs.iter().chain(&node.outputs).any(|&v| cuts.touches(v)) {
-            nodes::follow(graph, &mut small, id, &cuts, &mut patch)?;
+            nodes::follow(graph, &mut small, id, cuts, &mut patch)?;
         }
     }
     if patch.is_empty() {
@@ -59,11 +97,11 @@ pub fn shrink(
     } else {
         patch.apply(&mut small)?;
     }
-    check(graph, &small, &cuts)?;
+    check(graph, &small, cuts)?;
     Ok((small, sliced))
 }
 
-/// Refuses a result whose sizes are not those of `graph` less what was cut.
+/// Refuses a result whose sizes are not those of `graph` after what `cuts` says.
 fn check(graph: &Graph, small: &Graph, cuts: &Cuts) -> Result<()> {
     for (_, node) in graph.nodes() {
         for &v in &node.outputs {

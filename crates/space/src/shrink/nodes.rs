@@ -1,10 +1,10 @@
-//! How nodes follow smaller axes: attributes and operands that name sizes and positions.
+//! How nodes follow axes of other sizes: attributes and operands that name sizes and positions.
 
 use occam_graph::onnx::{Attribute, Onnx, axes_of, axis_of, pad_axes};
 use occam_graph::ops::Slice;
 use occam_graph::{Array, DType, Dim, Graph, Node, NodeId, Op, Patch, ValueId, Wire};
 
-use super::cuts::Cuts;
+use super::cuts::{Cuts, sum};
 use super::is_depthwise;
 use crate::{Error, Result};
 
@@ -15,7 +15,7 @@ struct Site<'a> {
     cuts: &'a Cuts,
 }
 
-/// Adds to `patch` what the node needs to compute the smaller values; most need nothing.
+/// Adds to `patch` what the node needs to compute the values of other sizes; most need nothing.
 pub(super) fn follow(
     graph: &Graph,
     small: &mut Graph,
@@ -184,7 +184,7 @@ impl Site<'_> {
         let Some(&x) = self.node.inputs.first() else { return Ok(None) };
         let rank = self.graph.value(x)?.fact.rank();
         let axis = axis_of(op.int("axis")?.unwrap_or(0), rank)?;
-        if self.cuts.kept(x, axis).is_none() {
+        if self.cuts.counts(x, axis).is_none() {
             return Ok(None);
         }
         if op.outputs.iter().any(|&w| !w) {
@@ -214,7 +214,7 @@ impl Site<'_> {
         };
         let mut changed = false;
         for ((start, end), &axis) in starts.iter_mut().zip(&mut ends).zip(&axes) {
-            let Some(mask) = self.cuts.kept(x, axis) else { continue };
+            let Some(mask) = self.cuts.counts(x, axis) else { continue };
             let n = i64::try_from(mask.len()).unwrap_or(i64::MAX);
             for at in [start, end] {
                 let place = if *at < 0 { at.saturating_add(n).max(0) } else { (*at).min(n) };
@@ -305,7 +305,7 @@ impl Site<'_> {
         };
         let mut sizes = old.clone();
         for (size, &axis) in sizes.iter_mut().zip(&axes) {
-            if self.cuts.kept(y, axis).is_some() && *size != Some(1) {
+            if self.cuts.counts(y, axis).is_some() && *size != Some(1) {
                 *size = i64::try_from(self.output_size(axis)?).ok();
             }
         }
@@ -329,14 +329,13 @@ impl Site<'_> {
         };
         let mut pads = old.clone();
         for (i, &axis) in order.iter().enumerate() {
-            let Some(mask) = self.cuts.kept(y, axis) else { continue };
+            let Some(mask) = self.cuts.counts(y, axis) else { continue };
             let Some(pad) = all.get(axis).filter(|p| p.before >= 0 && p.after >= 0) else {
                 return Err(self.misfit("it cuts an axis that loses channels"));
             };
             let before = usize::try_from(pad.before).unwrap_or(0);
             let after = usize::try_from(pad.after).unwrap_or(0);
-            let stay =
-                |range: &[bool]| i64::try_from(range.iter().filter(|&&k| k).count()).unwrap_or(i64::MAX);
+            let stay = |range: &[u32]| i64::try_from(sum(range)).unwrap_or(i64::MAX);
             let end = mask.len().saturating_sub(after);
             let sides = [(i, mask.get(..before)), (i + order.len(), mask.get(end..))];
             for (at, range) in sides {

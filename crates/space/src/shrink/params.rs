@@ -19,7 +19,7 @@ pub fn kept(graph: &Graph, trace: &Trace, selection: &Selection) -> Result<Kept>
     for (value, axes) in cuts.by_value() {
         let v = graph.value(value)?;
         if matches!(v.source, Source::Param(_)) {
-            let axes = axes.into_iter().map(|(axis, mask)| (axis, mask.to_vec()));
+            let axes = axes.into_iter().map(|(axis, counts)| (axis, counts.iter().map(|&n| n > 0).collect()));
             kept.insert(v.name.clone(), axes.collect());
         }
     }
@@ -34,8 +34,10 @@ pub fn slice(array: &Array, axes: &[(usize, Vec<bool>)]) -> Result<Array> {
     for (axis, mask) in axes {
         fits(array, *axis, mask.len(), mask.len())?;
     }
-    let axes: Vec<(usize, &[bool])> = axes.iter().map(|(axis, mask)| (*axis, mask.as_slice())).collect();
-    sliced(array, &axes)
+    let counts: Vec<(usize, Vec<u32>)> =
+        axes.iter().map(|(axis, mask)| (*axis, mask.iter().map(|&keep| keep.into()).collect())).collect();
+    let axes: Vec<(usize, &[u32])> = counts.iter().map(|(axis, counts)| (*axis, counts.as_slice())).collect();
+    sliced(array, &axes, &[])
 }
 
 /// The array of which `array` is the [`slice`](fn@slice), with zeros for what is missing.

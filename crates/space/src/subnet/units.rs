@@ -1,4 +1,4 @@
-//! Subnet files: which width each unit has, as MMRazor writes them.
+//! Files of channel units: which width each has, as MMRazor writes them.
 //!
 //! Three forms are read: `{"UNIT": 61, ..}` with numbers of channels or, as floats, parts of them (what GroupFisher and L1
 //! deploy configs hold); a mutator with `channel_unit_cfg.units.UNIT.choice` (DMCP, DCFF, slimmable networks); and the units

@@ -1,0 +1,129 @@
+//! `occam expand`
+
+use std::path::PathBuf;
+
+use occam_graph::recognize::recognize;
+use occam_io::onnx::{ImportOptions, export_imported, import, write_model};
+use occam_space::{Trace, TraceOptions, expand, trace};
+use serde_json::json;
+
+use super::Outcome;
+use super::prune::limits::matches;
+use crate::console::{print_json, print_line};
+use crate::diagnostic::Failure;
+use crate::table;
+
+/// Most channels of a unit: what is beyond this is a slip of the hand.
+const MOST: usize = 1 << 16;
+
+/// Add channels that are 0 to an ONNX model: outputs stay as they are, widths become what hardware likes
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    occam expand model.onnx --round-to 16 -o wide.onnx\n  \
+    occam expand model.onnx --width 'layer1.*=96' -o wide.onnx\n\n\
+    Runtimes compute odd widths more slowly than the next multiple of 8 or 16. The new channels compute 0, and can learn where \
+    the file is fine-tuned. The names of units: occam inspect model.onnx --units")]
+pub struct Args {
+    /// The ONNX file
+    model: PathBuf,
+    /// Where the wider model goes
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Widths become the next multiple of this
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=1024))]
+    round_to: Option<u16>,
+    /// Channels of units or layers of a name, where `*` stands for any letters; may be given several times
+    #[arg(long, value_name = "NAME=N", value_parser = super::run::parse_dim)]
+    width: Vec<(String, usize)>,
+}
+
+impl Args {
+    pub fn run(self, json: bool) -> Outcome {
+        if self.round_to.is_none() && self.width.is_empty() {
+            return Err(Failure::new("nothing says how wide the model is to be")
+                .with_help("give --round-to 16 for multiples of 16, or --width NAME=N for single units"));
+        }
+        let mut model = import(&self.model, &ImportOptions::default())?;
+        recognize(&mut model.graph, &mut model.weights)?;
+        let units = trace(&model.graph, &TraceOptions::default())?;
+        let widths = self.widths(&units)?;
+        let (graph, weights) = expand(&model.graph, &model.weights, &units, &widths)?;
+        write_model(&self.output, &export_imported(&graph, &weights, &model.origin)?)?;
+        let wider: Vec<(&str, usize, usize)> = (units.units.iter().zip(&widths))
+            .filter(|(u, w)| u.channels < **w)
+            .map(|(u, &w)| (u.name.as_str(), u.channels, w))
+            .collect();
+        let odd: Vec<(&str, String)> = (units.units.iter().zip(&widths))
+            .filter(|(_, w)| self.round_to.is_some_and(|n| !w.is_multiple_of(n.into())))
+            .map(|(u, _)| {
+                let statistics = "a layer takes mean and variance over its channels".to_owned();
+                (u.name.as_str(), u.kept_by.as_ref().map_or(statistics, ToString::to_string))
+            })
+            .collect();
+        let size = std::fs::metadata(&self.output).map_or(0, |m| m.len());
+        if json {
+            let list: Vec<_> = wider
+                .iter()
+                .map(|(name, before, after)| json!({ "unit": name, "before": before, "after": after }))
+                .collect();
+            let stay: Vec<_> =
+                odd.iter().map(|(name, why)| json!({ "unit": name, "because": why })).collect();
+            print_json(&json!({
+                "event": "expand", "output": self.output, "bytes": size, "units": list, "stay": stay,
+            }));
+            return Ok(());
+        }
+        let rows: Vec<Vec<String>> = (wider.iter())
+            .map(|(name, before, after)| vec![(*name).to_owned(), before.to_string(), after.to_string()])
+            .collect();
+        if !rows.is_empty() {
+            print_line(&table::render(&["unit", "before", "after"], &rows));
+        }
+        for (name, why) in &odd {
+            print_line(&format!("`{name}` stays as it is: {why}"));
+        }
+        let (count, all) = (wider.len(), units.units.len());
+        print_line(&format!(
+            "{}: {count} of {all} units are wider, {}",
+            self.output.display(),
+            table::bytes(size)
+        ));
+        Ok(())
+    }
+
+    /// How many channels each unit is to have.
+    fn widths(&self, units: &Trace) -> Result<Vec<usize>, Failure> {
+        let mut widths: Vec<usize> = units.units.iter().map(|u| u.channels).collect();
+        if let Some(multiple) = self.round_to {
+            for (unit, width) in units.units.iter().zip(&mut widths) {
+                if unit.kept_by.is_none() && unit.exact {
+                    *width = width.next_multiple_of(multiple.into());
+                }
+            }
+        }
+        for (pattern, wanted) in &self.width {
+            if *wanted > MOST {
+                return Err(Failure::new(format!("--width {pattern}={wanted}: more than {MOST} channels")));
+            }
+            let mut any = false;
+            for (unit, width) in units.units.iter().zip(&mut widths) {
+                let layers = unit.output_related.iter().map(|c| c.name.as_str());
+                if layers.chain([unit.name.as_str()]).any(|name| matches(pattern, name)) {
+                    *width = *wanted;
+                    any = true;
+                }
+            }
+            if !any {
+                let failure = Failure::new(format!("--width: no unit or layer is called `{pattern}`"));
+                let names = units.units.iter().map(|u| u.name.as_str());
+                return Err(match occam_config::suggest(pattern, names) {
+                    Some(hint) => failure.with_help(format!("did you mean `{hint}`?")),
+                    None => {
+                        failure.with_help(format!("occam inspect {} --units lists all", self.model.display()))
+                    }
+                });
+            }
+        }
+        Ok(widths)
+    }
+}
