@@ -1,5 +1,6 @@
 //! `occam prune`
 
+mod latency;
 mod limits;
 mod report;
 
@@ -12,6 +13,7 @@ use occam_prune::importance::Subject;
 use occam_prune::{Importance, Normalizer, Outcome as Found, Solver, Target, TargetKind, picture};
 use occam_space::{Divide, Trace, TraceOptions, shrink, subnet, trace};
 
+use self::latency::{LatencyArgs, Timing};
 use self::limits::LimitArgs;
 use super::{Outcome, sizes};
 use crate::diagnostic::Failure;
@@ -22,6 +24,7 @@ use crate::diagnostic::Failure;
     occam prune model.onnx --macs 0.5 -o small.onnx\n  \
     occam prune model.onnx --params 0.25 --importance l1 -o small.onnx --svg widths.svg\n  \
     occam prune model.onnx --macs 0.5 --keep 'layer4.*' --round-to 16 -o small.onnx\n  \
+    occam prune model.onnx --latency 0.5 --threads 2 -o fast.onnx\n  \
     occam prune model.onnx --subnet widths.json -o small.onnx\n\n\
     The result is an ordinary file: weights are sliced, nothing is masked. What channels can go and why others cannot: \
     occam inspect model.onnx --units")]
@@ -43,6 +46,8 @@ pub struct Args {
     /// Widths of units from a subnet file in place of a target: {\"UNIT\": WIDTH, ..} or a mutator's config
     #[arg(long, value_name = "FILE", group = "target")]
     subnet: Option<PathBuf>,
+    #[command(flatten)]
+    latency: LatencyArgs,
     /// How much a channel matters
     #[arg(long, value_name = "NAME", default_value = "group-l2")]
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(Importance::all().iter().map(|i| clap::builder::PossibleValue::new(i.name).help(i.about))))]
@@ -73,15 +78,15 @@ pub struct Args {
 impl Args {
     pub fn run(self, json: bool) -> Outcome {
         let started = Instant::now();
-        if self.target().is_none() && self.subnet.is_none() {
+        if self.target().is_none() && self.subnet.is_none() && self.latency.latency.is_none() {
             return Err(Failure::new("nothing says how small the model is to be")
-                .with_help("give a part to leave: --macs 0.5, --params 0.5 or --activations 0.5, or widths by --subnet FILE"));
+                .with_help("give a part to leave: --macs 0.5, --params 0.5, --activations 0.5 or --latency 0.5, or widths by --subnet FILE"));
         }
         let mut model = import(&self.model, &ImportOptions::default())?;
         recognize(&mut model.graph, &mut model.weights)?;
         let divide = if self.heads { Divide::Outermost } else { Divide::Finest };
         let units = trace(&model.graph, &TraceOptions { divide })?;
-        let found = self.solve(&model, &units)?;
+        let (found, timing) = self.solve(&model, &units, json)?;
         let (graph, weights) = shrink(&model.graph, &model.weights, &units, &found.selection)?;
         let seconds = started.elapsed().as_secs_f64();
         write_model(&self.output, &export_imported(&graph, &weights, &model.origin)?)?;
@@ -97,7 +102,7 @@ impl Args {
             let text = picture::widths(&units, &found.selection, &title);
             occam_io::atomic_write(path, |f| std::io::Write::write_all(f, text.as_bytes()))?;
         }
-        self.tell(&units, &found, seconds, json);
+        self.tell(&units, &found, timing.as_ref(), seconds, json);
         Ok(())
     }
 
@@ -111,7 +116,8 @@ impl Args {
         .find_map(|(kind, part)| Some(Target { kind, part: part? }))
     }
 
-    fn solve(&self, model: &Imported, units: &Trace) -> Result<Found, Failure> {
+    /// The channels that stay, and where times are wanted those of the model with them.
+    fn solve(&self, model: &Imported, units: &Trace, json: bool) -> Result<(Found, Option<Timing>), Failure> {
         let subject = Subject { graph: &model.graph, weights: &model.weights, trace: units, seed: self.seed };
         let Some(importance) = Importance::find(&self.importance) else {
             return Err(Failure::new(format!("there is no importance `{}`", self.importance)));
@@ -121,18 +127,25 @@ impl Args {
             normalizer.apply(&mut scores);
         }
         let bindings = sizes::open(&model.graph, &self.dim)?;
-        let solver =
-            Solver::new(&model.graph, units, scores, &self.limits.limits(units, &self.model)?, &bindings)?;
-        match (self.target(), &self.subnet) {
+        let limits = self.limits.limits(units, &self.model)?;
+        let mut solver = Solver::new(&model.graph, units, scores, &limits, &bindings)?;
+        let found = match (self.target(), &self.subnet) {
             (_, Some(path)) => {
                 let at = |message: String| Failure::new(format!("{}: {message}", path.display()));
                 let text = std::fs::read_to_string(path).map_err(|e| at(e.to_string()))?;
                 let choices = subnet::parse(&text).map_err(|e| at(e.to_string()))?;
                 let widths = subnet::widths(units, &choices).map_err(|e| at(e.to_string()))?;
-                Ok(solver.at(&widths)?)
+                Some((solver.at(&widths)?, None))
             }
-            (Some(target), None) => Ok(solver.solve(target)?),
-            (None, None) => Err(Failure::new("nothing says how small the model is to be")),
+            (Some(target), None) => Some((solver.solve(target)?, Some(target))),
+            (None, None) => None,
+        };
+        match found {
+            Some((found, _)) if !self.latency.wanted() => Ok((found, None)),
+            found => {
+                let timing = self.tune(model, units, &bindings, &mut solver, found, json)?;
+                Ok((timing.tuned.outcome.clone(), Some(timing)))
+            }
         }
     }
 }

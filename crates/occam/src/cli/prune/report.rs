@@ -7,12 +7,20 @@ use occam_space::Trace;
 use serde_json::json;
 
 use super::Args;
+use super::latency::Timing;
 use crate::console::{print_json, print_line};
 use crate::table;
 
 impl Args {
     /// The widths before and after of units that have become narrower, and what the whole model needs.
-    pub(super) fn tell(&self, units: &Trace, found: &Found, seconds: f64, json: bool) {
+    pub(super) fn tell(
+        &self,
+        units: &Trace,
+        found: &Found,
+        timing: Option<&Timing>,
+        seconds: f64,
+        json: bool,
+    ) {
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
         let bytes = [size(&self.model), size(&self.output)];
         let (before, after) = (&found.before, &found.after);
@@ -29,6 +37,7 @@ impl Args {
             print_json(&json!({
                 "event": "prune", "output": self.output, "importance": self.importance, "units": list,
                 "before": needs(before, bytes[0]), "after": needs(after, bytes[1]), "seconds": seconds,
+                "latency": timing.map(|t| t.to_json(units)),
             }));
             return;
         }
@@ -52,6 +61,9 @@ impl Args {
             row("file", bytes[0], bytes[1], table::bytes),
         ];
         print_line(&format!("\n{}", table::render(&["", "before", "after", "smaller"], &totals)));
+        if let Some(timing) = timing {
+            print_line(&format!("\n{}", timing.to_text()));
+        }
         let kept = units.units.len() - changed.len();
         print_line(&format!(
             "\n{}: {} of {} units are narrower, {kept} must stay as they are; found in {seconds:.2} s",
