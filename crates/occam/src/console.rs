@@ -78,6 +78,11 @@ pub fn reporter(json: bool) -> Box<dyn Reporter> {
     }
 }
 
+/// A reporter of what only somebody who waits at a terminal wants to know.
+pub fn terminal(json: bool) -> Option<Box<dyn Reporter>> {
+    (!json && std::io::stderr().is_terminal()).then(|| reporter(false))
+}
+
 /// A progress bar with rate, time left and loss; logs go above it.
 struct Bars {
     bar: Option<ProgressBar>,

@@ -73,7 +73,12 @@ fn run(mut args: Vec<String>, dir: &Path) {
 }
 
 fn succeeds(args: &[String], dir: &Path) {
-    let output = Command::new(env!("CARGO_BIN_EXE_occam")).current_dir(dir).args(args).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_occam"))
+        .current_dir(dir)
+        .env("XDG_CACHE_HOME", dir.join("cache"))
+        .args(args)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 

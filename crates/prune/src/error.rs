@@ -28,6 +28,24 @@ pub enum Error {
         /// What keeps the rest.
         why: String,
     },
+    /// Times cannot be measured, or their table not kept.
+    #[error("{0}")]
+    Latency(String),
+    /// A time that no widths reach.
+    #[error(
+        "a run cannot take {wanted:.3} of {full:.2} ms: by the times that were measured no narrower widths take less than \
+         {least:.3} of it{why}"
+    )]
+    Slow {
+        /// The part asked for.
+        wanted: f64,
+        /// Milliseconds with all channels.
+        full: f64,
+        /// The least part that was found.
+        least: f64,
+        /// What keeps the rest.
+        why: String,
+    },
     /// A target that is no part.
     #[error("the target for {what} is {wanted}, it must be above 0 and at most 1")]
     Target {

@@ -8,6 +8,7 @@
 pub mod algorithms;
 mod error;
 pub mod importance;
+pub mod latency;
 pub mod loops;
 pub mod models;
 pub mod mutators;

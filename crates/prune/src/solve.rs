@@ -87,18 +87,33 @@ pub struct Outcome {
 }
 
 /// A unit that competes.
-struct Unit {
-    index: usize,
-    channels: usize,
-    least: usize,
-    step: usize,
+pub(crate) struct Unit {
+    pub index: usize,
+    pub channels: usize,
+    pub least: usize,
+    /// Widths are multiples of this.
+    pub step: usize,
+    /// The part that may go at most.
+    ratio: f64,
+    /// What divides the numbers of elements that a channel has in layers.
+    pub each: usize,
     /// Channels from the least important one.
-    order: Vec<usize>,
+    pub order: Vec<usize>,
 }
 
 impl Unit {
+    /// Makes widths such that sizes of layers are multiples of `multiple`; a unit too narrow for two uses the half, and so on.
+    pub fn align(&mut self, multiple: usize) {
+        self.step = (multiple / gcd(multiple, self.each)).max(1);
+        while self.step > 1 && self.channels < 2 * self.step {
+            self.step /= 2;
+        }
+        let least = (self.channels as f64 * (1.0 - self.ratio.clamp(0.0, 1.0)) - 1e-9).ceil() as usize;
+        self.least = least.next_multiple_of(self.step).clamp(1, self.channels);
+    }
+
     /// The width nearest to `width` that the limits allow.
-    fn rounded(&self, width: usize) -> usize {
+    pub fn rounded(&self, width: usize) -> usize {
         let multiple = (width + self.step / 2) / self.step * self.step;
         multiple.clamp(self.least, self.channels)
     }
@@ -106,13 +121,14 @@ impl Unit {
 
 /// Finds the channels that go.
 pub struct Solver<'a> {
-    trace: &'a Trace,
-    estimator: Estimator<'a>,
-    units: Vec<Unit>,
-    scores: Scores,
+    pub(crate) trace: &'a Trace,
+    pub(crate) estimator: Estimator<'a>,
+    pub(crate) units: Vec<Unit>,
+    pub(crate) scores: Scores,
+    pub(crate) scope: Scope,
 }
 
-fn gcd(a: usize, b: usize) -> usize {
+pub(crate) fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
@@ -137,17 +153,13 @@ impl<'a> Solver<'a> {
             let ratio = limits.of_unit.get(index).copied().flatten().unwrap_or(limits.max_ratio);
             // A channel of the unit may be several of a layer.
             let each = unit.members.iter().map(|m| m.per_channel).fold(0, gcd).max(1);
-            let mut step = (limits.round_to / gcd(limits.round_to, each)).max(1);
-            while step > 1 && unit.channels < 2 * step {
-                step /= 2;
-            }
-            let least = (unit.channels as f64 * (1.0 - ratio.clamp(0.0, 1.0)) - 1e-9).ceil() as usize;
-            let least = least.next_multiple_of(step).clamp(1, unit.channels);
             let mut order: Vec<usize> = (0..unit.channels).collect();
             let score = |c: usize| own.get(c).copied().unwrap_or(f64::INFINITY);
             // Among equals the last goes first.
             order.sort_by(|&a, &b| score(a).total_cmp(&score(b)).then(b.cmp(&a)));
-            units.push(Unit { index, channels: unit.channels, least, step, order });
+            let mut unit = Unit { index, channels: unit.channels, least: 1, step: 1, ratio, each, order };
+            unit.align(limits.round_to);
+            units.push(unit);
         }
         if units.iter().all(|u| u.least >= u.channels) {
             let why =
@@ -166,7 +178,8 @@ impl<'a> Solver<'a> {
                 }
             }
         }
-        Ok(Self { trace, estimator: Estimator::new(graph, trace, bindings)?, units, scores })
+        let estimator = Estimator::new(graph, trace, bindings)?;
+        Ok(Self { trace, estimator, units, scores, scope: limits.scope })
     }
 
     /// The selection that leaves no more than `target` says, and as near to it as the widths allow.
@@ -178,7 +191,7 @@ impl<'a> Solver<'a> {
         if !(target.part > 0.0 && target.part <= 1.0) {
             return Err(Error::Target { what: kind.name(), wanted: target.part });
         }
-        let full: Vec<usize> = self.trace.units.iter().map(|u| u.channels).collect();
+        let full = self.full();
         let before = self.estimator.at(&full)?;
         let limit = (kind.of(&before) as f64 * target.part).floor() as u64;
         let mut least = full.clone();
@@ -208,7 +221,7 @@ impl<'a> Solver<'a> {
     /// # Errors
     /// A unit that must stay would lose channels, or keep none.
     pub fn at(&self, widths: &[usize]) -> Result<Outcome> {
-        let full: Vec<usize> = self.trace.units.iter().map(|u| u.channels).collect();
+        let full = self.full();
         for ((unit, &full), &width) in self.trace.units.iter().zip(&full).zip(widths) {
             if width != full && !self.units.iter().any(|u| self.trace.units.get(u.index) == Some(unit)) {
                 let why =
@@ -225,8 +238,13 @@ impl<'a> Solver<'a> {
         self.estimator.fixed()
     }
 
+    /// The widths of all units with all channels.
+    pub(crate) fn full(&self) -> Vec<usize> {
+        self.trace.units.iter().map(|u| u.channels).collect()
+    }
+
     /// All channels that compete, the least important first: unit by position in [`Solver::units`].
-    fn queue(&self) -> Vec<usize> {
+    pub(crate) fn queue(&self) -> Vec<usize> {
         let mut all: Vec<(f64, usize)> = Vec::new();
         for (i, unit) in self.units.iter().enumerate() {
             let own = self.scores.get(unit.index).map(Vec::as_slice).unwrap_or_default();
@@ -237,7 +255,7 @@ impl<'a> Solver<'a> {
     }
 
     /// The widths where the first `count` of the queue go.
-    fn widths(&self, full: &[usize], queue: &[usize], count: usize) -> Vec<usize> {
+    pub(crate) fn widths(&self, full: &[usize], queue: &[usize], count: usize) -> Vec<usize> {
         let mut gone = vec![0usize; self.units.len()];
         for &i in queue.iter().take(count) {
             if let Some(g) = gone.get_mut(i) {
@@ -282,7 +300,7 @@ impl<'a> Solver<'a> {
     }
 
     /// The most important channels of each unit, as many as its width.
-    fn select(&self, widths: &[usize]) -> Result<Selection> {
+    pub(crate) fn select(&self, widths: &[usize]) -> Result<Selection> {
         let mut selection = Selection::all(self.trace);
         for unit in &self.units {
             let width = widths.get(unit.index).copied().unwrap_or(unit.channels);
@@ -297,7 +315,8 @@ impl<'a> Solver<'a> {
         Ok(selection)
     }
 
-    fn unreachable(&self, target: Target, full: u64, smallest: u64) -> Error {
+    /// The units that must stay, as the end of a message; empty where there are none.
+    pub(crate) fn stays(&self) -> String {
         let mut kept: Vec<String> = self
             .trace
             .units
@@ -306,18 +325,22 @@ impl<'a> Solver<'a> {
             .collect();
         let more = kept.len().saturating_sub(3);
         kept.truncate(3);
-        let why = match (kept.is_empty(), more) {
+        match (kept.is_empty(), more) {
             (true, _) => String::new(),
             (false, 0) => format!("; these must stay: {}", kept.join("; ")),
             (false, n) => format!("; these must stay: {}; and {n} more", kept.join("; ")),
-        };
+        }
+    }
+
+    fn unreachable(&self, target: Target, full: u64, smallest: u64) -> Error {
+        let why = self.stays();
         let part = |n: u64| n as f64 / full.max(1) as f64;
         let what = target.kind.name();
         Error::Unreachable { what, wanted: target.part, full, least: part(smallest), why }
     }
 }
 
-fn set(widths: &mut [usize], index: usize, width: usize) {
+pub(crate) fn set(widths: &mut [usize], index: usize, width: usize) {
     if let Some(w) = widths.get_mut(index) {
         *w = width;
     }

@@ -1,7 +1,7 @@
 //! ONNX files in the runtimes that they are made for, found when a program runs.
 //!
 //! A [`Runtime`] loads a file as a [`Session`], which runs it on arrays; [`latency`] times several sessions against each
-//! other. Nothing is linked or downloaded when Occam is built: [`onnxruntime()`] looks for the library where people have it,
+//! other, [`Runtime::profile`] the steps of one. Nothing is linked or downloaded when Occam is built: [`onnxruntime()`] looks for the library where people have it,
 //! and says where it looked when there is none.
 
 mod error;
@@ -9,14 +9,18 @@ mod find;
 pub mod inputs;
 pub mod latency;
 mod onnxruntime;
+mod own;
+mod profile;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use occam_graph::{Array, Fact};
+use occam_graph::{Array, Bindings, Fact};
 
 pub use error::{Error, Refused, Result};
 pub use onnxruntime::{OnnxRuntime, onnxruntime};
+pub use own::Own;
+pub use profile::{Budget, Step};
 
 /// What runs ONNX files.
 pub trait Runtime: Send + Sync {
@@ -31,6 +35,22 @@ pub trait Runtime: Send + Sync {
     /// # Errors
     /// The file cannot be read, or the runtime cannot run it.
     fn load(&self, file: &Path, threads: usize) -> Result<Box<dyn Session>>;
+
+    /// How long each step of `file` takes in its place in the whole model, in order of execution. The inputs are random,
+    /// with the sizes of `bindings`; see [`inputs::random_inputs`].
+    ///
+    /// # Errors
+    /// As [`Runtime::load`] and [`Session::run`], or the runtime does not tell.
+    fn profile(
+        &self,
+        file: &Path,
+        threads: usize,
+        bindings: &Bindings,
+        budget: &Budget,
+    ) -> Result<Vec<Step>> {
+        let _ = (file, threads, bindings, budget);
+        Err(Error::Other(format!("{} does not tell how long the steps of a model take", self.name())))
+    }
 }
 
 /// A file in a runtime.

@@ -7,13 +7,15 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use half::{bf16, f16};
-use occam_graph::{Array, DType, Data, Dim, Fact};
+use occam_graph::{Array, Bindings, DType, Data, Dim, Fact};
 use ort::environment::Environment;
 use ort::session::SessionInputValue;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{DynValue, Outlet, TensorElementType, TensorRef, ValueType};
 
 use crate::error::{Error, Refused, Result};
+use crate::inputs::random_inputs;
+use crate::profile::{self, Budget, Step};
 use crate::{Port, Runtime, Session, find};
 
 /// The runtime's name, for people.
@@ -131,19 +133,70 @@ impl Runtime for OnnxRuntime {
     }
 
     fn load(&self, file: &Path, threads: usize) -> Result<Box<dyn Session>> {
+        Ok(Box::new(self.session(file, threads, None)?))
+    }
+
+    fn profile(
+        &self,
+        file: &Path,
+        threads: usize,
+        bindings: &Bindings,
+        budget: &Budget,
+    ) -> Result<Vec<Step>> {
+        // The name is completed with the time of day.
+        let mut loaded = self.session(file, threads, Some(&file.with_extension("profile")))?;
+        let inputs = random_inputs(&loaded.inputs, bindings, 0)?;
+        let ran = budget.spend(|| loaded.time(&inputs));
+        let ended = loaded.session.end_profiling().map_err(|e| failed(file, e.to_string()));
+        let report = ended.and_then(|path| {
+            let text = std::fs::read_to_string(&path).map_err(|e| failed(file, format!("{path}: {e}")));
+            // What cannot be removed stays beside the file.
+            let _ = std::fs::remove_file(&path);
+            text
+        });
+        ran?;
+        let report = report?;
+        let steps = kernels(&report).ok_or_else(|| failed(file, "its profile cannot be read".into()))?;
+        Ok(profile::fastest(steps))
+    }
+}
+
+impl OnnxRuntime {
+    /// A session of `file`, which notes its steps in a file whose name starts with `profile`.
+    fn session(&self, file: &Path, threads: usize, profile: Option<&Path>) -> Result<Loaded> {
         let refuse = |why: String| Error::Load { runtime: NAME, file: file.to_owned(), why };
-        let session = ort::session::Session::builder(&self.environment)
+        let mut builder = ort::session::Session::builder(&self.environment)
             .map_err(|e| refuse(e.to_string()))?
             .with_intra_threads(threads.max(1))
             .map_err(|e| refuse(e.to_string()))?
             .with_optimization_level(GraphOptimizationLevel::All)
-            .map_err(|e| refuse(e.to_string()))?
-            .commit_from_file(file)
             .map_err(|e| refuse(e.to_string()))?;
+        if let Some(profile) = profile {
+            builder = builder.with_profiling(profile).map_err(|e| refuse(e.to_string()))?;
+        }
+        let session = builder.commit_from_file(file).map_err(|e| refuse(e.to_string()))?;
         let ports = |outlets: &[Outlet]| outlets.iter().map(|o| port(file, o)).collect::<Result<Vec<_>>>();
         let (inputs, outputs) = (ports(session.inputs())?, ports(session.outputs())?);
-        Ok(Box::new(Loaded { file: file.to_owned(), session, inputs, outputs }))
+        Ok(Loaded { file: file.to_owned(), session, inputs, outputs })
     }
+}
+
+/// Names and seconds of the kernels in a profile, in order of their start, run after run; none where it is no profile.
+fn kernels(profile: &str) -> Option<Vec<(String, f64)>> {
+    let events: Vec<Event> = serde_json::from_str(profile).ok()?;
+    let kernel = |e: Event| Some((e.name.strip_suffix("_kernel_time")?.to_owned(), e.dur? * 1e-6));
+    Some(events.into_iter().filter(|e| e.cat == "Node").filter_map(kernel).collect())
+}
+
+/// An event of a profile, as ONNX Runtime writes it for Chrome's viewer of traces.
+#[derive(serde::Deserialize)]
+struct Event {
+    #[serde(default)]
+    cat: String,
+    #[serde(default)]
+    name: String,
+    /// Microseconds.
+    dur: Option<f64>,
 }
 
 /// A file in ONNX Runtime.

@@ -13,9 +13,9 @@ pub struct LimitArgs {
     /// Prune every unit by the same part, not those of least importance
     #[arg(long)]
     uniform: bool,
-    /// Widths are multiples of this: runtimes compute others more slowly
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    round_to: u16,
+    /// Widths are multiples of this, since runtimes compute others more slowly [default: 8; by --latency what is found to be fast]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    round_to: Option<u16>,
     /// The part of a unit that may go at most
     #[arg(long, value_name = "PART", default_value_t = 0.9)]
     max_ratio: f64,
@@ -38,7 +38,7 @@ fn parse_ratio(text: &str) -> Result<(String, f64), String> {
 }
 
 /// Whether `name` is `pattern`, where `*` stands for any letters.
-fn matches(pattern: &str, name: &str) -> bool {
+pub fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = name.strip_prefix(first) else { return false };
@@ -87,7 +87,23 @@ impl LimitArgs {
             }
         }
         let scope = if self.uniform { Scope::Uniform } else { Scope::Global };
-        Ok(Limits { round_to: self.round_to.into(), max_ratio: self.max_ratio, of_unit, scope })
+        let round_to = self.round_to().unwrap_or(Limits::default().round_to);
+        Ok(Limits { round_to, max_ratio: self.max_ratio, of_unit, scope, ..Limits::default() })
+    }
+
+    /// Whether every unit, or layer, loses the same part.
+    pub fn uniform(&self) -> bool {
+        self.uniform
+    }
+
+    /// What stays as it is.
+    pub fn keep(&self) -> &[String] {
+        &self.keep
+    }
+
+    /// What widths are multiples of, where that was given.
+    pub fn round_to(&self) -> Option<usize> {
+        self.round_to.map(usize::from)
     }
 }
 

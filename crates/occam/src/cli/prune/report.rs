@@ -7,13 +7,25 @@ use occam_space::Trace;
 use serde_json::json;
 
 use super::Args;
+use super::finetune::Accuracy;
+use super::latency::Timing;
 use super::stages::Stages;
 use crate::console::{print_json, print_line};
 use crate::table;
 
+/// What a run has found.
+pub(super) struct Report<'a> {
+    pub units: &'a Trace,
+    pub found: &'a Found,
+    pub accuracy: Option<&'a Accuracy>,
+    pub timing: Option<&'a Timing>,
+    pub stages: &'a Stages,
+}
+
 impl Args {
     /// The widths before and after of units that have become narrower, and what the whole model needs.
-    pub(super) fn tell(&self, units: &Trace, found: &Found, stages: &Stages, json: bool) {
+    pub(super) fn tell(&self, report: &Report<'_>, json: bool) {
+        let Report { units, found, stages, .. } = report;
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
         let bytes = [Some(size(&self.model)), self.output.as_deref().map(size)];
         let (before, after) = (&found.before, &found.after);
@@ -31,6 +43,8 @@ impl Args {
                 "event": "prune", "output": self.output, "importance": self.importance, "units": list,
                 "of": units.units.len(), "before": needs(before, bytes[0]), "after": needs(after, bytes[1]),
                 "fixed": needs(&stages.fixed, None), "times": stages.to_json(), "seconds": stages.seconds(),
+                "latency": report.timing.map(|t| t.to_json(units)),
+                "accuracy": report.accuracy.map(|a| json!({ "before": a.before, "pruned": a.pruned, "tuned": a.tuned, "on": a.on })),
             }));
             return;
         }
@@ -56,6 +70,16 @@ impl Args {
             totals.push(row("file", before, after, table::bytes));
         }
         print_line(&format!("\n{}", table::render(&["", "before", "after", "smaller"], &totals)));
+        if let Some(timing) = report.timing {
+            print_line(&format!("\n{}", timing.to_text()));
+        }
+        if let Some(a) = report.accuracy {
+            let tuned = a.tuned.map(|t| format!(", {t:.2} % fine-tuned")).unwrap_or_default();
+            print_line(&format!(
+                "\naccuracy: {:.2} % before, {:.2} % pruned{tuned}; on {}",
+                a.before, a.pruned, a.on
+            ));
+        }
         let kept = units.units.len() - changed.len();
         if stages.inner > 0 {
             print_line(&format!(
