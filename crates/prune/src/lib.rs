@@ -12,6 +12,7 @@ pub mod loops;
 pub mod models;
 pub mod mutators;
 pub mod picture;
+pub mod sensitivity;
 mod shaped;
 mod solve;
 pub mod units;
