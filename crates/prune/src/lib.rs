@@ -8,10 +8,12 @@
 pub mod algorithms;
 mod error;
 pub mod importance;
+mod limits;
 pub mod loops;
 pub mod models;
 pub mod mutators;
 pub mod picture;
+pub mod recipe;
 pub mod sensitivity;
 mod shaped;
 mod solve;
@@ -29,4 +31,5 @@ pub fn register(registry: &mut occam_config::Registry) {
     algorithms::register(registry);
     loops::register(registry);
     models::register(registry);
+    recipe::register(registry);
 }

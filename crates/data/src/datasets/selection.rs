@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_few_are_drawn_once_each() {
-        let draw = |count, seed| Selection::random(numbered(&[0, 1, 0, 1, 0, 1, 0]), count, Seed(seed)).chosen;
+        let draw =
+            |count, seed| Selection::random(numbered(&[0, 1, 0, 1, 0, 1, 0]), count, Seed(seed)).chosen;
         let few = draw(4, 1);
         assert_eq!((few.len(), &few), (4, &draw(7, 1)[..4].to_vec()));
         assert_ne!(few, draw(4, 2));

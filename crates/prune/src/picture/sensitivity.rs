@@ -37,11 +37,9 @@ pub fn sensitivity(curves: &[Curve], about: &About<'_>) -> String {
     let line = format!("{} of the whole model {:.1} %; {}", about.what, about.whole, about.how);
     sheet.text(24.0, 52.0, 11.5, SOFT, Anchor::Start, &line);
     let mut x = 24.0;
-    for (fill, text) in [
-        (RED, "less than a fifth can go for 1 point"),
-        (AMBER, "less than half"),
-        (BLUE, "half or more"),
-    ] {
+    for (fill, text) in
+        [(RED, "less than a fifth can go for 1 point"), (AMBER, "less than half"), (BLUE, "half or more")]
+    {
         sheet.rect([x, 68.0, 10.0, 10.0], 2.0, fill, "");
         sheet.text(x + 15.0, 77.0, 11.0, INK, Anchor::Start, text);
         x += 30.0 + super::sheet::extent(text, 11.0);

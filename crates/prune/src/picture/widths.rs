@@ -27,8 +27,7 @@ pub fn widths(trace: &Trace, selection: &Selection, title: &str) -> String {
     let (full, kept) = rows.iter().fold((0, 0), |(a, b), (_, full, kept)| (a + full, b + kept));
     sheet.bold(24.0, 32.0, 16.0, title);
     let narrower = rows.iter().filter(|(_, full, kept)| kept < full).count();
-    let about =
-        format!("{kept} of {full} channels stay; {narrower} of {} units are narrower", rows.len());
+    let about = format!("{kept} of {full} channels stay; {narrower} of {} units are narrower", rows.len());
     sheet.text(24.0, 52.0, 11.5, SOFT, Anchor::Start, &about);
     let bottom = TOP + ROW * rows.len() as f64;
     for quarter in 0..=4 {

@@ -265,6 +265,16 @@ impl Images {
         self.train.kind != Kind::Unlabelled
     }
 
+    /// Channels, height and width of what the model gets.
+    pub fn size(&self) -> [usize; 3] {
+        self.size
+    }
+
+    /// How many classes the model tells apart; none where it is no classifier.
+    pub fn outputs(&self) -> Option<usize> {
+        self.outputs
+    }
+
     /// What the accuracy is measured on, for people.
     pub fn measured_on(&self) -> String {
         match &self.val {
@@ -283,7 +293,8 @@ impl Images {
         if self.train.kind == Kind::Unlabelled {
             return Ok(None);
         }
-        let names = self.registry.build::<dyn Dataset>(&self.train.config(None, self.load()))?.classes().to_vec();
+        let names =
+            self.registry.build::<dyn Dataset>(&self.train.config(None, self.load()))?.classes().to_vec();
         match self.outputs.filter(|&n| n != names.len()) {
             None => Ok(Some(names)),
             Some(n) => Err(Failure::new(format!(
@@ -315,7 +326,8 @@ impl Images {
     }
 
     fn load(&self) -> Vec<Json> {
-        let color = if self.size[0] == 1 { "grayscale" } else { "color" };
+        let [channels, ..] = self.size;
+        let color = if channels == 1 { "grayscale" } else { "color" };
         match self.train.kind {
             Kind::Idx => vec![],
             _ => vec![json!({ "type": "LoadImageFromFile", "color_type": color })],

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use occam_config::{Loader, Registry, Value};
+use occam_io::onnx::{ModelProto, write_model};
 use occam_train::export::{self, ExportOptions};
 use occam_train::{Error, Resume, RunOptions, Runner};
 use serde_json::json;
@@ -60,8 +61,10 @@ fn parse_decay(text: &str) -> Result<f64, String> {
 }
 
 /// Percent of the images that are classified right.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Accuracy {
+    /// Which images these were.
+    pub on: String,
     /// By the model as it was.
     pub before: f64,
     /// By the smaller model as pruning left it.
@@ -87,9 +90,10 @@ impl FinetuneArgs {
     }
 
     /// Where the training's files go.
-    pub fn work_dir(&self, output: &Path) -> PathBuf {
+    fn work_dir(&self, output: &Path) -> PathBuf {
         self.work_dir.clone().unwrap_or_else(|| {
-            let stem = output.file_stem().map_or_else(|| "prune".into(), |s| s.to_string_lossy().into_owned());
+            let stem =
+                output.file_stem().map_or_else(|| "prune".into(), |s| s.to_string_lossy().into_owned());
             Path::new("work_dirs").join(stem)
         })
     }
@@ -132,11 +136,45 @@ impl Tuning<'_> {
         })
     }
 
+    /// Writes the smaller model, trained where that is wanted, and measures what was and what is.
+    ///
+    /// # Errors
+    /// As [`Tuning::accuracy`] and [`Tuning::train`], or the disk failed.
+    pub fn run(&self, original: &Path, pruned: &ModelProto, output: &Path) -> Result<Accuracy, Failure> {
+        interrupt::listen();
+        let before = self.accuracy(original)?;
+        let chance = 100.0 / self.images.outputs().unwrap_or(1) as f64;
+        if before < 2.0 * chance {
+            let warning = format!(
+                "warning: the model classifies {before:.1} % of the images right before pruning, little more than \
+                 chance: --mean, --std and --bgr must be those it was trained with, and the folders its classes in order"
+            );
+            console::reporter(self.json).message(&warning);
+        }
+        if !self.args.wanted() {
+            write_model(output, pruned)?;
+            return Ok(Accuracy {
+                on: self.images.measured_on(),
+                before,
+                pruned: self.accuracy(output)?,
+                tuned: None,
+            });
+        }
+        let work_dir = self.args.work_dir(output);
+        std::fs::create_dir_all(&work_dir)
+            .map_err(|e| Failure::new(format!("{}: {e}", work_dir.display())))?;
+        let file = work_dir.join("pruned.onnx");
+        write_model(&file, pruned)?;
+        let pruned = self.accuracy(&file)?;
+        self.train(original, &file, &work_dir, output)?;
+        Ok(Accuracy { on: self.images.measured_on(), before, pruned, tuned: Some(self.accuracy(output)?) })
+    }
+
     /// Percent of the images held out that the model in `file` classifies right.
     ///
     /// # Errors
     /// It is no classifier of such images, or these cannot be read.
-    pub fn accuracy(&self, file: &Path) -> Result<f64, Failure> {
+    fn accuracy(&self, file: &Path) -> Result<f64, Failure> {
         let config = dict(
             json!({ "model": classifier(file), "test_evaluator": { "type": "Accuracy", "topk": [1] }, "test_cfg": {} }),
             vec![
@@ -153,7 +191,7 @@ impl Tuning<'_> {
     ///
     /// # Errors
     /// It cannot be trained, or somebody asked to stop.
-    pub fn train(&self, original: &Path, pruned: &Path, work_dir: &Path, output: &Path) -> Result<(), Failure> {
+    fn train(&self, original: &Path, pruned: &Path, work_dir: &Path, output: &Path) -> Result<(), Failure> {
         let epochs = self.args.finetune_epochs.unwrap_or_default();
         // The whole model's output, whatever its last layer is called.
         let scores = json!({ "scores": { "type": "ModuleOutputs", "source": "" } });

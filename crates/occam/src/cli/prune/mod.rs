@@ -1,7 +1,10 @@
 //! `occam prune`
 
+pub mod data;
+mod finetune;
 mod limits;
 mod report;
+mod sensitivity;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -12,7 +15,10 @@ use occam_prune::importance::Subject;
 use occam_prune::{Importance, Normalizer, Outcome as Found, Solver, Target, TargetKind, picture};
 use occam_space::{Divide, Trace, TraceOptions, shrink, subnet, trace};
 
+use self::data::DataArgs;
+use self::finetune::FinetuneArgs;
 use self::limits::LimitArgs;
+use self::sensitivity::SensitivityArgs;
 use super::{Outcome, sizes};
 use crate::diagnostic::Failure;
 
@@ -22,15 +28,17 @@ use crate::diagnostic::Failure;
     occam prune model.onnx --macs 0.5 -o small.onnx\n  \
     occam prune model.onnx --params 0.25 --importance l1 -o small.onnx --svg widths.svg\n  \
     occam prune model.onnx --macs 0.5 --keep 'layer4.*' --round-to 16 -o small.onnx\n  \
-    occam prune model.onnx --subnet widths.json -o small.onnx\n\n\
+    occam prune model.onnx --subnet widths.json -o small.onnx\n  \
+    occam prune model.onnx --macs 0.5 --data DIR --finetune-epochs 10 --distill -o small.onnx\n  \
+    occam prune model.onnx --sensitivity curves.svg --data DIR\n\n\
     The result is an ordinary file: weights are sliced, nothing is masked. What channels can go and why others cannot: \
     occam inspect model.onnx --units")]
 pub struct Args {
     /// The ONNX file
     model: PathBuf,
     /// Where the smaller model goes
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "sensitivity")]
+    output: Option<PathBuf>,
     /// Part of the multiply-accumulates to leave
     #[arg(long, value_name = "PART", group = "target")]
     macs: Option<f64>,
@@ -59,7 +67,7 @@ pub struct Args {
     /// Sizes that the file leaves open, for what it costs [default: 1]: `batch=8`
     #[arg(long, value_name = "NAME=N", value_parser = super::run::parse_dim)]
     dim: Vec<(String, usize)>,
-    /// Seed of `--importance random`
+    /// Seed of all chance: what is held out of --data, order and augmentation, `--importance random`
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Draw the widths before and after into this file
@@ -68,23 +76,51 @@ pub struct Args {
     /// Write the widths into this file, for `--subnet` and for configs
     #[arg(long, value_name = "FILE")]
     dump_subnet: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    finetune: FinetuneArgs,
+    #[command(flatten)]
+    sensitivity: SensitivityArgs,
 }
 
 impl Args {
     pub fn run(self, json: bool) -> Outcome {
         let started = Instant::now();
-        if self.target().is_none() && self.subnet.is_none() {
+        let sized = self.target().is_some() || self.subnet.is_some();
+        let Some(output) = self.output.as_deref() else {
+            return if sized {
+                Err(Failure::new("-o FILE says where the smaller model goes"))
+            } else {
+                self.look(json)
+            };
+        };
+        if !sized {
             return Err(Failure::new("nothing says how small the model is to be")
                 .with_help("give a part to leave: --macs 0.5, --params 0.5 or --activations 0.5, or widths by --subnet FILE"));
         }
+        self.look(json)?;
         let mut model = import(&self.model, &ImportOptions::default())?;
         recognize(&mut model.graph, &mut model.weights)?;
-        let divide = if self.heads { Divide::Outermost } else { Divide::Finest };
-        let units = trace(&model.graph, &TraceOptions { divide })?;
+        let images = self.data.open(&model.graph, self.seed)?;
+        let tuning = match &images {
+            Some(images) if self.finetune.wanted() || images.need_labels("accuracy").is_ok() => {
+                Some(self.finetune.on(images, self.seed, json)?)
+            }
+            _ => None,
+        };
+        let units = trace(&model.graph, &self.options())?;
         let found = self.solve(&model, &units)?;
         let (graph, weights) = shrink(&model.graph, &model.weights, &units, &found.selection)?;
         let seconds = started.elapsed().as_secs_f64();
-        write_model(&self.output, &export_imported(&graph, &weights, &model.origin)?)?;
+        let proto = export_imported(&graph, &weights, &model.origin)?;
+        let accuracy = match &tuning {
+            None => {
+                write_model(output, &proto)?;
+                None
+            }
+            Some(tuning) => Some(tuning.run(&self.model, &proto, output)?),
+        };
         let widths = found.selection.widths();
         if let Some(path) = &self.dump_subnet {
             let mut text =
@@ -97,8 +133,28 @@ impl Args {
             let text = picture::widths(&units, &found.selection, &title);
             occam_io::atomic_write(path, |f| std::io::Write::write_all(f, text.as_bytes()))?;
         }
-        self.tell(&units, &found, seconds, json);
+        self.tell(output, &units, &found, accuracy.as_ref(), seconds, json);
         Ok(())
+    }
+
+    fn options(&self) -> TraceOptions {
+        TraceOptions { divide: if self.heads { Divide::Outermost } else { Divide::Finest } }
+    }
+
+    /// Measures sensitivity, if that is wanted.
+    fn look(&self, json: bool) -> Outcome {
+        if !self.sensitivity.wanted() {
+            return Ok(());
+        }
+        let model = import(&self.model, &ImportOptions::default())?;
+        let images = self.data.open(&model.graph, self.seed)?;
+        let Some(images) = images else { return Err(Failure::new("--sensitivity needs --data")) };
+        self.sensitivity.run(&self.model, &images, self.importance()?, &self.options(), self.seed, json)
+    }
+
+    fn importance(&self) -> Result<&'static Importance, Failure> {
+        Importance::find(&self.importance)
+            .ok_or_else(|| Failure::new(format!("there is no importance `{}`", self.importance)))
     }
 
     fn target(&self) -> Option<Target> {
@@ -113,10 +169,7 @@ impl Args {
 
     fn solve(&self, model: &Imported, units: &Trace) -> Result<Found, Failure> {
         let subject = Subject { graph: &model.graph, weights: &model.weights, trace: units, seed: self.seed };
-        let Some(importance) = Importance::find(&self.importance) else {
-            return Err(Failure::new(format!("there is no importance `{}`", self.importance)));
-        };
-        let mut scores = importance.score(&subject)?;
+        let mut scores = self.importance()?.score(&subject)?;
         if let Some((_, normalizer)) = Normalizer::ALL.iter().find(|(name, _)| *name == self.normalizer) {
             normalizer.apply(&mut scores);
         }

@@ -7,14 +7,23 @@ use occam_space::Trace;
 use serde_json::json;
 
 use super::Args;
+use super::finetune::Accuracy;
 use crate::console::{print_json, print_line};
 use crate::table;
 
 impl Args {
     /// The widths before and after of units that have become narrower, and what the whole model needs.
-    pub(super) fn tell(&self, units: &Trace, found: &Found, seconds: f64, json: bool) {
+    pub(super) fn tell(
+        &self,
+        output: &Path,
+        units: &Trace,
+        found: &Found,
+        accuracy: Option<&Accuracy>,
+        seconds: f64,
+        json: bool,
+    ) {
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
-        let bytes = [size(&self.model), size(&self.output)];
+        let bytes = [size(&self.model), size(output)];
         let (before, after) = (&found.before, &found.after);
         let changed: Vec<_> = (units.units.iter().enumerate())
             .filter(|(_, u)| u.kept_by.is_none())
@@ -27,8 +36,9 @@ impl Args {
                 .collect();
             let needs = |r: &occam_space::Resources, bytes: u64| json!({ "macs": r.macs, "params": r.params, "activations": r.activations, "bytes": bytes });
             print_json(&json!({
-                "event": "prune", "output": self.output, "importance": self.importance, "units": list,
+                "event": "prune", "output": output, "importance": self.importance, "units": list,
                 "before": needs(before, bytes[0]), "after": needs(after, bytes[1]), "seconds": seconds,
+                "accuracy": accuracy.map(|a| json!({ "before": a.before, "pruned": a.pruned, "tuned": a.tuned, "on": a.on })),
             }));
             return;
         }
@@ -52,10 +62,17 @@ impl Args {
             row("file", bytes[0], bytes[1], table::bytes),
         ];
         print_line(&format!("\n{}", table::render(&["", "before", "after", "smaller"], &totals)));
+        if let Some(a) = accuracy {
+            let tuned = a.tuned.map(|t| format!(", {t:.2} % fine-tuned")).unwrap_or_default();
+            print_line(&format!(
+                "\naccuracy: {:.2} % before, {:.2} % pruned{tuned}; on {}",
+                a.before, a.pruned, a.on
+            ));
+        }
         let kept = units.units.len() - changed.len();
         print_line(&format!(
             "\n{}: {} of {} units are narrower, {kept} must stay as they are; found in {seconds:.2} s",
-            self.output.display(),
+            output.display(),
             rows.len(),
             units.units.len()
         ));
