@@ -430,19 +430,8 @@ impl Images {
     /// The images cannot be listed.
     pub fn sample(&self, count: usize) -> Result<Loader, Failure> {
         let held = self.val.is_none().then_some(false);
-        self.batches(&self.dataset(&self.train, self.plain(&self.train), held), count)
-    }
-
-    /// As [`Images::sample`], of those that the accuracy is measured on.
-    ///
-    /// # Errors
-    /// As [`Images::sample`].
-    pub fn val_sample(&self, count: usize) -> Result<Loader, Failure> {
-        self.batches(&self.val_dataset(), count)
-    }
-
-    fn batches(&self, dataset: &Value, count: usize) -> Result<Loader, Failure> {
-        let set = self.registry.build::<dyn Dataset>(dataset)?;
+        let dataset = self.dataset(&self.train, self.plain(&self.train), held);
+        let set = self.registry.build::<dyn Dataset>(&dataset)?;
         let set = Selection::random(set, count, Seed(self.seed));
         let preprocessor: Arc<dyn DataPreprocessor> =
             self.registry.build::<dyn DataPreprocessor>(&self.preprocessor)?.into();

@@ -10,7 +10,7 @@ use occam_prune::importance::Subject;
 use occam_prune::sensitivity::{Curve, RATIOS, count, curves};
 use occam_prune::{Importance, Limits, Solver, picture};
 use occam_space::{TraceOptions, trace};
-use occam_train::reporter::{Progress, Reporter};
+use occam_train::reporter::Progress;
 use occam_train::{Env, Error, Model, interrupt};
 use serde_json::json;
 
