@@ -147,11 +147,34 @@ fn a_file_is_pruned_fine_tuned_and_measured() {
     let trained = std::fs::read(dir.join("small.onnx")).unwrap();
     assert!(trained != whole);
 
-    // A training that was stopped goes on and ends in the same bits.
+    // What is finished is not trained again.
     std::fs::remove_file(dir.join("small.onnx")).unwrap();
-    let words = [&prune[..], &tune[..], &["--resume"]].concat();
-    works(dir, &words);
+    let text = works(dir, &[&prune[..], &tune[..], &["--resume"]].concat());
+    assert!(text.contains("resumed from"), "{text}");
     assert!(trained == std::fs::read(dir.join("small.onnx")).unwrap());
+    if cfg!(unix) {
+        stopped(dir, &[&prune[..], &tune[..]].concat());
+        assert!(trained == std::fs::read(dir.join("small.onnx")).unwrap());
+    }
+}
+
+/// Stops a command by Ctrl-C in the middle of its training, and does what it says then.
+fn stopped(dir: &Path, args: &[&str]) {
+    let args: Vec<&str> = args.iter().map(|a| if *a == "w" { "stopped" } else { a }).collect();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_occam"));
+    let child = command.current_dir(dir).args(&args).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let log = dir.join("stopped/log.jsonl");
+    while !std::fs::read_to_string(&log).is_ok_and(|t| t.contains("\"iter\":50")) {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let text = says(&output);
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    let hint = text.split("go on with: occam ").nth(1).unwrap();
+    let words: Vec<&str> = hint.split(' ').take_while(|w| *w != "--resume").collect();
+    assert_eq!(words, args);
+    works(dir, &[&words[..], &["--resume"]].concat());
 }
 
 #[test]
@@ -199,7 +222,7 @@ fn what_cannot_be_trained_or_measured_is_told() {
     // Images without classes are no reason not to prune.
     works(dir, &[&prune[..], &["--data", "loose"]].concat());
     // Numbers that are not the model's are told of.
-    let text = works(dir, &[&prune[..], &["--data", "idx", "--mean", "-3000"]].concat());
+    let text = works(dir, &[&prune[..], &["--data", "idx", "--mean=-3000"]].concat());
     assert!(text.contains("little more than chance"), "{text}");
     refused(dir, &["prune", "model.onnx", "--sensitivity", "x.svg"], &["--data"]);
     refused(
