@@ -33,8 +33,10 @@ const SHORT_FOLDER: &[&str] = &["image_size=32", "batch_size=4", "max_epochs=2"]
 /// Images of two classes, for training and validation.
 fn class_folders(dir: &Path) {
     let image = workspace().join("tests/golden/data/files/444.jpg");
-    for place in ["train/cat", "train/dog", "val/cat", "val/dog"] {
-        let folder = dir.join("images").join(place);
+    let five = ["a", "b", "c", "d", "e"].map(|class| format!("five/{class}"));
+    let two = ["train/cat", "train/dog", "val/cat", "val/dog"].map(|place| format!("images/{place}"));
+    for place in two.iter().chain(&five) {
+        let folder = dir.join(place);
         std::fs::create_dir_all(&folder).unwrap();
         for i in 0..4 {
             std::fs::copy(&image, folder.join(format!("{i}.jpg"))).unwrap();
@@ -47,6 +49,14 @@ fn run(mut args: Vec<String>, dir: &Path) {
     for arg in &mut args {
         *arg = arg.replace("/data/fashion-mnist", "data/fashion-mnist-small").replace("epoch_12", "epoch_1");
         *arg = arg.replace("=/data/images", "=images").replace("epoch_30", "epoch_2");
+        // Of as many classes as the model tells apart.
+        *arg = arg.replace("/data/images", "five");
+    }
+    if args.first().is_some_and(|a| a == "prune") {
+        if let Some(epochs) = args.iter().position(|a| a == "--finetune-epochs") {
+            args[epochs + 1] = "1".into();
+        }
+        return succeeds(&args, dir);
     }
     if args.iter().any(|a| a.contains("configs/image_folder/")) {
         if !args.iter().any(|a| a == "--cfg-options") {
@@ -64,8 +74,9 @@ fn run(mut args: Vec<String>, dir: &Path) {
         args.push("train_cfg.max_epochs=1".into());
         if args.first().is_some_and(|a| a == "compress") {
             args.push("recipe.steps.0.cfg.train_cfg.max_epochs=1".into());
-            args.push("recipe.steps.1.seeds=[0]".into());
-            args.push("recipe.steps.2.seeds=[0]".into());
+            let prunes = args.iter().any(|a| a.contains("prune"));
+            let steps = if prunes { 1..5 } else { 1..3 };
+            args.extend(steps.map(|i| format!("recipe.steps.{i}.seeds=[0]")));
         }
     }
     assert!(!(trains && epochs));

@@ -62,6 +62,14 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A name of units or layers that nothing has.
+    #[error("no unit or layer is called `{pattern}`{}", hint.as_ref().map_or_else(String::new, |h| format!("; did you mean `{h}`?")))]
+    Pattern {
+        /// The name, in which `*` stands for any letters.
+        pattern: String,
+        /// What was likely meant.
+        hint: Option<String>,
+    },
     /// An importance that has nothing to look at.
     #[error("importance `{importance}` needs {needs}, of which unit `{unit}` has none")]
     Needs {

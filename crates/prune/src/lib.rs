@@ -9,15 +9,19 @@ pub mod algorithms;
 mod error;
 pub mod importance;
 pub mod latency;
+mod limits;
 pub mod loops;
 pub mod models;
 pub mod mutators;
 pub mod picture;
+pub mod recipe;
+pub mod sensitivity;
 mod shaped;
 mod solve;
 pub mod units;
 
 pub use error::{Error, Result};
+pub use limits::matches;
 pub use importance::{Importance, Normalizer, Scores};
 pub use shaped::Shaped;
 pub use solve::{Limits, Outcome, Scope, Solver, Target, TargetKind};
@@ -29,4 +33,5 @@ pub fn register(registry: &mut occam_config::Registry) {
     algorithms::register(registry);
     loops::register(registry);
     models::register(registry);
+    recipe::register(registry);
 }

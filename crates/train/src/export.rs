@@ -26,8 +26,11 @@ pub struct ExportOptions {
     pub image_size: Option<[usize; 3]>,
 }
 
-/// The run of a training without training it, its weights loaded.
-pub(crate) fn load(bench: &mut Bench<'_>, config: &Value, run: &Trained) -> Result<Runner> {
+/// The run of a training without training it, its weights loaded. It has the bench's reporter, which must be given back.
+///
+/// # Errors
+/// Its config is wrong, or its checkpoint cannot be read.
+pub fn load(bench: &mut Bench<'_>, run: &Trained) -> Result<Runner> {
     let options = RunOptions {
         registry: bench.registry,
         loader: bench.loader,
@@ -37,9 +40,29 @@ pub(crate) fn load(bench: &mut Bench<'_>, config: &Value, run: &Trained) -> Resu
         resume: Resume::No,
         reporter: bench.take_reporter(),
     };
-    let mut runner = Runner::for_testing(config, options)?;
+    let mut runner = Runner::for_testing(&run.config, options)?;
     runner.load_weights(&run.checkpoint)?;
     Ok(runner)
+}
+
+/// Writes the first weights that a run of `config` has to `path`.
+///
+/// # Errors
+/// The config is wrong, or the disk failed.
+pub fn write_weights(bench: &mut Bench<'_>, config: &Value, seed: u64, path: &Path) -> Result<()> {
+    let options = RunOptions {
+        registry: bench.registry,
+        loader: bench.loader,
+        work_dir: bench.work_dir.clone(),
+        seed: Some(seed),
+        device: bench.device.clone(),
+        resume: Resume::No,
+        reporter: bench.take_reporter(),
+    };
+    let mut runner = Runner::for_testing(config, options)?;
+    let written = runner.save_weights(path);
+    bench.return_reporter(runner.into_reporter());
+    written
 }
 
 /// The graph for images of one size; the batch stays open.

@@ -1,4 +1,4 @@
-//! Chosen samples of a data set: balanced classes, folds.
+//! Chosen samples of a data set: balanced classes, folds, a few by chance.
 
 use rand_chacha::ChaCha8Rng;
 
@@ -73,6 +73,14 @@ impl Selection {
         Ok(Self { set, chosen: if test_mode { held } else { order } })
     }
 
+    /// `count` samples drawn by `seed` without one coming twice, or all where there are fewer, in the order of the draw.
+    pub fn random(set: Box<dyn Dataset>, count: usize, seed: Seed) -> Self {
+        let mut chosen: Vec<usize> = (0..set.len()).collect();
+        seed.stream("sample", &[]).shuffle(&mut chosen);
+        chosen.truncate(count);
+        Self { set, chosen }
+    }
+
     fn inner(&self, index: usize) -> Result<usize> {
         self.chosen.get(index).copied().ok_or(Error::OutOfRange { index, len: self.chosen.len() })
     }
@@ -116,6 +124,18 @@ mod tests {
         for thr in [0.0, -1.0, f64::NAN] {
             assert!(Selection::class_balanced(numbered(&[0]), thr).is_err());
         }
+    }
+
+    #[test]
+    fn a_few_are_drawn_once_each() {
+        let draw =
+            |count, seed| Selection::random(numbered(&[0, 1, 0, 1, 0, 1, 0]), count, Seed(seed)).chosen;
+        let few = draw(4, 1);
+        assert_eq!((few.len(), &few), (4, &draw(7, 1)[..4].to_vec()));
+        assert_ne!(few, draw(4, 2));
+        let mut all = draw(9, 3);
+        all.sort_unstable();
+        assert_eq!(all, (0..7).collect::<Vec<_>>());
     }
 
     #[test]

@@ -231,3 +231,55 @@ pub fn parse_shape(text: &str) -> Result<[usize; 3], String> {
         _ => Err("three sizes are wanted: channels,height,width, such as 3,224,224".into()),
     }
 }
+
+/// The command line that goes on with what `arguments` began, quoted for a shell; `named` says whether `--resume` may be
+/// followed by a checkpoint.
+pub fn resuming(arguments: impl Iterator<Item = String>, named: bool) -> String {
+    let mut arguments = arguments.peekable();
+    let mut kept = Vec::new();
+    while let Some(argument) = arguments.next() {
+        if argument == "--resume" {
+            arguments.next_if(|a| named && !a.starts_with('-'));
+        } else if !argument.starts_with("--resume=") {
+            kept.push(quoted(&argument));
+        }
+    }
+    kept.push("--resume".into());
+    kept.join(" ")
+}
+
+/// A word for a POSIX shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,+@%".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::resuming;
+
+    #[test]
+    fn a_run_goes_on_with_all_that_it_was_given() {
+        let line = |words: &[&str]| resuming(words.iter().map(ToString::to_string), true);
+        assert_eq!(
+            line(&[
+                "train",
+                "a b.py",
+                "--resume",
+                "x.safetensors",
+                "--seed",
+                "1",
+                "--cfg-options",
+                "k=dict(a='x')"
+            ]),
+            "train 'a b.py' --seed 1 --cfg-options 'k=dict(a='\\''x'\\'')' --resume"
+        );
+        assert_eq!(line(&["train", "c.py", "--resume", "--amp"]), "train c.py --amp --resume");
+        assert_eq!(line(&["train", "c.py", "--resume=x"]), "train c.py --resume");
+        let flag = ["prune", "--resume", "m.onnx"].iter().map(ToString::to_string);
+        assert_eq!(resuming(flag, false), "prune m.onnx --resume");
+    }
+}

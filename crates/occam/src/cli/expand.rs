@@ -8,7 +8,7 @@ use occam_space::{Trace, TraceOptions, expand, trace};
 use serde_json::json;
 
 use super::Outcome;
-use super::prune::limits::matches;
+use occam_prune::matches;
 use crate::console::{print_json, print_line};
 use crate::diagnostic::Failure;
 use crate::table;

@@ -7,7 +7,7 @@ use occam_train::{Error, Resume, RunOptions, Runner};
 use serde_json::json;
 
 use super::Outcome;
-use super::common::{AmpArgs, ConfigArgs, DeviceArgs};
+use super::common::{AmpArgs, ConfigArgs, DeviceArgs, resuming};
 use super::dry_run;
 use crate::diagnostic::Failure;
 use crate::{console, interrupt};
@@ -105,54 +105,5 @@ fn stopped(error: Error) -> Failure {
         return failure;
     }
     let arguments = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned());
-    failure.with_help(format!("go on with: occam {}", resuming(arguments)))
-}
-
-/// The command line that goes on with what `arguments` began, quoted for a shell.
-fn resuming(arguments: impl Iterator<Item = String>) -> String {
-    let mut arguments = arguments.peekable();
-    let mut kept = Vec::new();
-    while let Some(argument) = arguments.next() {
-        if argument == "--resume" {
-            arguments.next_if(|a| !a.starts_with('-'));
-        } else if !argument.starts_with("--resume=") {
-            kept.push(quoted(&argument));
-        }
-    }
-    kept.push("--resume".into());
-    kept.join(" ")
-}
-
-/// A word for a POSIX shell.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,+@%".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::resuming;
-
-    #[test]
-    fn a_run_goes_on_with_all_that_it_was_given() {
-        let line = |words: &[&str]| resuming(words.iter().map(ToString::to_string));
-        assert_eq!(
-            line(&[
-                "train",
-                "a b.py",
-                "--resume",
-                "x.safetensors",
-                "--seed",
-                "1",
-                "--cfg-options",
-                "k=dict(a='x')"
-            ]),
-            "train 'a b.py' --seed 1 --cfg-options 'k=dict(a='\\''x'\\'')' --resume"
-        );
-        assert_eq!(line(&["train", "c.py", "--resume", "--amp"]), "train c.py --amp --resume");
-        assert_eq!(line(&["train", "c.py", "--resume=x"]), "train c.py --resume");
-    }
+    failure.with_help(format!("go on with: occam {}", resuming(arguments, true)))
 }

@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use crate::error::refuse;
 use crate::reporter::{Reporter, Silent};
+use crate::runner::{Resume, RunOptions, Runner};
 use crate::{Error, Result, interrupt};
 
 pub use summary::{ModelFigures, StepRecord, Summary};
@@ -47,8 +48,25 @@ pub struct Plan {
 }
 
 /// A model's name as part of file names.
-pub(crate) fn stem(name: &str) -> String {
+pub fn stem(name: &str) -> String {
     name.replace(' ', "_")
+}
+
+/// Refuses a name that files cannot have, and a list of seeds without one; both are of the step `value`.
+///
+/// # Errors
+/// Either is wrong.
+pub fn check_names(name: &str, seeds: Option<&[u64]>, value: &Value) -> Result<(), ConfigError> {
+    let plain = |c: char| c.is_alphanumeric() || "-_ .".contains(c);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+        let error = ConfigError::new(format!("{name:?} cannot name a model"))
+            .with_help("use letters, digits, `-`, `_` and spaces");
+        return Err(error.at(value.get("name").unwrap_or(value)));
+    }
+    if seeds.is_some_and(<[u64]>::is_empty) {
+        return Err(ConfigError::new("`seeds` is empty").at(value.get("seeds").unwrap_or(value)));
+    }
+    Ok(())
 }
 
 impl Plan {
@@ -93,17 +111,17 @@ fn known<'a>(name: &str, made: impl Iterator<Item = &'a str> + Clone) -> Result<
 pub struct Trained {
     /// Its seed.
     pub seed: u64,
+    /// The run's config.
+    pub config: Value,
     /// Its last checkpoint.
     pub checkpoint: PathBuf,
     /// Its exported file, once there is one.
     pub onnx: Option<PathBuf>,
 }
 
-/// A model that a step made: one architecture, trained with one seed or several.
+/// A model that a step made, trained with one seed or several.
 #[derive(Debug, Clone)]
 pub struct Product {
-    /// The run's config.
-    pub config: Value,
     /// Its trainings, in the order of the seeds.
     pub runs: Vec<Trained>,
 }
@@ -167,6 +185,69 @@ impl Bench<'_> {
     pub fn product(&self, name: &str) -> Result<&Product> {
         known(name, self.products.keys().map(String::as_str))?;
         self.products.get(name).ok_or_else(|| Error::Other(format!("there is no model `{name}`")))
+    }
+
+    /// The training of an earlier model with `seed`, or else its first.
+    ///
+    /// # Errors
+    /// There is no model of that name, or it was never trained.
+    pub fn trained(&self, name: &str, seed: u64) -> Result<&Trained> {
+        let runs = &self.product(name)?.runs;
+        let found = runs.iter().find(|r| r.seed == seed).or_else(|| runs.first());
+        found.ok_or_else(|| ConfigError::new(format!("`{name}` has no checkpoint")).into())
+    }
+
+    /// The config of a run of `model`: what the steps share, changed by `cfg`.
+    ///
+    /// # Errors
+    /// `cfg` changes what cannot be changed.
+    pub fn run_config(&self, model: Value, cfg: Option<&Value>) -> Result<Value> {
+        let mut base = self.config.clone();
+        if let Some(cfg) = cfg {
+            base = base.merged(cfg)?;
+        }
+        base.set("model", model)?;
+        Ok(base)
+    }
+
+    /// Trains what `config` describes in a folder called `name`, or one of the seed in it where there are `several`, and
+    /// gives the training. A run that was finished before takes no time where the recipe is resumed.
+    ///
+    /// # Errors
+    /// The config is wrong, a step failed, or nothing was saved.
+    pub fn train(&mut self, name: &str, mut config: Value, seed: u64, several: bool) -> Result<Trained> {
+        if let Some(dict) = config.as_dict_mut() {
+            let mut randomness = occam_config::Dict::new();
+            randomness.insert("seed", Value::from(i64::try_from(seed).unwrap_or(i64::MAX)));
+            dict.insert("randomness", Value::from(randomness));
+        }
+        if several {
+            self.message(&format!("{name}, seed {seed}"));
+        }
+        let options = RunOptions {
+            registry: self.registry,
+            loader: self.loader,
+            work_dir: self.folder(name, seed, several),
+            seed: Some(seed),
+            device: self.device.clone(),
+            resume: if self.resume { Resume::Auto } else { Resume::No },
+            reporter: self.take_reporter(),
+        };
+        let mut runner = Runner::from_config(&config, options)?;
+        let trained = runner.train();
+        let last = runner.last_checkpoint();
+        self.return_reporter(runner.into_reporter());
+        trained?;
+        match last? {
+            Some(checkpoint) => Ok(Trained { seed, config, checkpoint, onnx: None }),
+            None => refuse("the training saved no checkpoint; its `default_hooks` need a CheckpointHook"),
+        }
+    }
+
+    /// Where the training of a model with a seed has its files.
+    pub fn folder(&self, name: &str, seed: u64, several: bool) -> PathBuf {
+        let folder = self.work_dir.join(stem(name));
+        if several { folder.join(format!("seed_{seed}")) } else { folder }
     }
 
     /// A path as the summary tells it: relative to the work directory.

@@ -146,9 +146,13 @@ impl Runner {
             last_metrics: Metrics::new(),
             image_size: std::sync::OnceLock::new(),
         };
-        if runner.resume == Resume::No
-            && let Some(v) = present(config, "load_from")
-        {
+        // A run that has nothing to go on from begins as any other.
+        let begins = match &runner.resume {
+            Resume::No => true,
+            Resume::Auto => runner.last_checkpoint()?.is_none(),
+            Resume::From(_) => false,
+        };
+        if begins && let Some(v) = present(config, "load_from") {
             let fit = load_from::load(v, config.get("model"), &mut *runner.algorithm)?;
             let path = load_from::path(v)?.display();
             runner.reporter.message(&format!("loaded {path}: {}", summary(&fit)));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use occam_prune::{Limits, Scope};
+use occam_prune::{Error, Limits, Scope};
 use occam_space::Trace;
 
 use crate::diagnostic::Failure;
@@ -37,22 +37,6 @@ fn parse_ratio(text: &str) -> Result<(String, f64), String> {
     }
 }
 
-/// Whether `name` is `pattern`, where `*` stands for any letters.
-pub fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
-    for part in middle {
-        match rest.split_once(part) {
-            Some((_, after)) => rest = after,
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
-
 impl LimitArgs {
     /// What a solution must keep to: by unit the part that may go at most, where a pattern names it or a layer that computes
     /// it.
@@ -63,32 +47,24 @@ impl LimitArgs {
         if !(0.0..=1.0).contains(&self.max_ratio) {
             return Err(Failure::new(format!("--max-ratio {} is no part from 0 to 1", self.max_ratio)));
         }
-        let mut of_unit = vec![None; units.units.len()];
-        let kept = self.keep.iter().map(|name| (name, 0.0, "--keep"));
-        let limited = self.ratio.iter().map(|(name, part)| (name, *part, "--ratio"));
-        for (pattern, part, option) in limited.chain(kept) {
-            let mut any = false;
-            for (unit, limit) in units.units.iter().zip(&mut of_unit) {
-                // A layer stays as it is where its inputs do, too.
-                let read = unit.input_related.iter().filter(|_| part == 0.0);
-                let layers = unit.output_related.iter().chain(read).map(|c| c.name.as_str());
-                if layers.chain([unit.name.as_str()]).any(|name| matches(pattern, name)) {
-                    *limit = Some(part);
-                    any = true;
-                }
-            }
-            if !any {
-                let names: Vec<&str> = units.units.iter().map(|u| u.name.as_str()).collect();
-                let failure = Failure::new(format!("{option}: no unit or layer is called `{pattern}`"));
-                return Err(match occam_config::suggest(pattern, names.into_iter()) {
-                    Some(hint) => failure.with_help(format!("did you mean `{hint}`?")),
-                    None => failure.with_help(format!("occam inspect {} --units lists all", model.display())),
-                });
-            }
-        }
         let scope = if self.uniform { Scope::Uniform } else { Scope::Global };
         let round_to = self.round_to().unwrap_or(Limits::default().round_to);
-        Ok(Limits { round_to, max_ratio: self.max_ratio, of_unit, scope, ..Limits::default() })
+        let mut limits = Limits { round_to, max_ratio: self.max_ratio, scope, ..Limits::default() };
+        let limited = self.ratio.iter().map(|(name, part)| (name, *part, "--ratio"));
+        let kept = self.keep.iter().map(|name| (name, 0.0, "--keep"));
+        for (pattern, part, option) in limited.chain(kept) {
+            limits.at_most(units, pattern, part).map_err(|e| match e {
+                Error::Pattern { pattern, hint } => {
+                    let failure = Failure::new(format!("{option}: no unit or layer is called `{pattern}`"));
+                    failure.with_help(match hint {
+                        Some(hint) => format!("did you mean `{hint}`?"),
+                        None => format!("occam inspect {} --units lists all", model.display()),
+                    })
+                }
+                other => other.into(),
+            })?;
+        }
+        Ok(limits)
     }
 
     /// Whether every unit, or layer, loses the same part.
@@ -104,25 +80,5 @@ impl LimitArgs {
     /// What widths are multiples of, where that was given.
     pub fn round_to(&self) -> Option<usize> {
         self.round_to.map(usize::from)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn stars_stand_for_any_letters() {
-        for (pattern, name, wanted) in [
-            ("layer4.*", "layer4.0.conv1", true),
-            ("*.conv1", "layer4.0.conv1", true),
-            ("layer*conv1", "layer4.0.conv1", true),
-            ("layer4", "layer4.0", false),
-            ("*a*b", "xaxb", true),
-            ("a*a", "a", false),
-            ("*", "x", true),
-        ] {
-            assert_eq!(matches(pattern, name), wanted, "{pattern} {name}");
-        }
     }
 }

@@ -4,7 +4,7 @@ mod advice;
 pub mod data;
 mod finetune;
 mod latency;
-pub mod limits;
+mod limits;
 mod report;
 mod sensitivity;
 mod sparsity;

@@ -72,7 +72,7 @@ impl Evaluate {
         let mut accuracies = Vec::new();
         let mut first = None;
         for run in &product.runs {
-            let mut runner = export::load(bench, &product.config, run)?;
+            let mut runner = export::load(bench, run)?;
             let metrics = runner.test()?;
             let value = metrics.get(&self.config.metric).copied().ok_or_else(|| {
                 let known: Vec<&str> = metrics.keys().map(String::as_str).collect();

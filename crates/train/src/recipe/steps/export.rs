@@ -51,7 +51,7 @@ impl RecipeStep for Export {
                 let file =
                     if i == 0 { format!("{stem}.onnx") } else { format!("{stem}_seed_{}.onnx", run.seed) };
                 let path = bench.work_dir.join(file);
-                let loaded = export::load(bench, &product.config, run)?;
+                let loaded = export::load(bench, run)?;
                 let options =
                     ExportOptions { opset: self.config.opset, name: name.clone(), image_size: None };
                 let written = export::write(&loaded, &path, &options);

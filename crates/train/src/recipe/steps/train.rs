@@ -1,14 +1,10 @@
 //! Trains a model.
 
-use std::path::PathBuf;
-
 use indexmap::IndexMap;
 use occam_config::{Error, Registry, Value};
 use serde::Deserialize;
 
-use crate::error::refuse;
-use crate::recipe::{Bench, Plan, Product, RecipeStep, Trained, stem};
-use crate::runner::{Resume, RunOptions, Runner};
+use crate::recipe::{Bench, Plan, Product, RecipeStep, check_names};
 use crate::{AlgorithmConfig, Result};
 
 #[derive(Deserialize)]
@@ -39,15 +35,7 @@ struct Train {
 
 pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn RecipeStep>, Error> {
     let config: Config = value.parse()?;
-    let plain = |c: char| c.is_alphanumeric() || "-_ .".contains(c);
-    if config.name.is_empty() || config.name.starts_with('.') || !config.name.chars().all(plain) {
-        let error = Error::new(format!("{:?} cannot name a model", config.name))
-            .with_help("use letters, digits, `-`, `_` and spaces");
-        return Err(error.at(value.get("name").unwrap_or(value)));
-    }
-    if config.seeds.as_ref().is_some_and(Vec::is_empty) {
-        return Err(Error::new("`seeds` is empty").at(value.get("seeds").unwrap_or(value)));
-    }
+    check_names(&config.name, config.seeds.as_deref(), value)?;
     Ok(Box::new(Train { config }))
 }
 
@@ -78,23 +66,14 @@ impl RecipeStep for Train {
             Some(seeds) => seeds.clone(),
             None => vec![crate::runner::seed(&bench.config)?.0],
         };
-        let mut product = Product { config: base.clone(), runs: Vec::new() };
+        let mut product = Product { runs: Vec::new() };
         for &seed in &seeds {
             let mut config = base.clone();
             for (path, name) in &c.checkpoints {
-                let runs = &bench.product(name)?.runs;
-                let source = runs.iter().find(|r| r.seed == seed).or_else(|| runs.first());
-                let Some(source) = source else { return refuse(format!("`{name}` has no checkpoint")) };
-                config.set(path, Value::from(source.checkpoint.display().to_string().as_str()))?;
+                let checkpoint = bench.trained(name, seed)?.checkpoint.display().to_string();
+                config.set(path, Value::from(checkpoint.as_str()))?;
             }
-            if let Some(dict) = config.as_dict_mut() {
-                let mut randomness = occam_config::Dict::new();
-                randomness.insert("seed", Value::from(i64::try_from(seed).unwrap_or(i64::MAX)));
-                dict.insert("randomness", Value::from(randomness));
-            }
-            let checkpoint = self.train(bench, &config, seed, seeds.len() > 1)?;
-            product.config = config;
-            product.runs.push(Trained { seed, checkpoint, onnx: None });
+            product.runs.push(bench.train(&c.name, config, seed, seeds.len() > 1)?);
         }
         bench.products.insert(c.name.clone(), product);
         Ok(())
@@ -104,37 +83,6 @@ impl RecipeStep for Train {
 impl Train {
     /// The config of its runs, but for seed and checkpoints.
     fn base(&self, bench: &Bench<'_>) -> Result<Value> {
-        let mut base = bench.config.clone();
-        if let Some(cfg) = &self.config.cfg {
-            base = base.merged(cfg)?;
-        }
-        base.set("model", self.config.model.clone())?;
-        Ok(base)
-    }
-
-    fn train(&self, bench: &mut Bench<'_>, config: &Value, seed: u64, several: bool) -> Result<PathBuf> {
-        let mut work_dir = bench.work_dir.join(stem(&self.config.name));
-        if several {
-            work_dir.push(format!("seed_{seed}"));
-            bench.message(&format!("{}, seed {seed}", self.config.name));
-        }
-        let options = RunOptions {
-            registry: bench.registry,
-            loader: bench.loader,
-            work_dir: work_dir.clone(),
-            seed: Some(seed),
-            device: bench.device.clone(),
-            resume: if bench.resume { Resume::Auto } else { Resume::No },
-            reporter: bench.take_reporter(),
-        };
-        let mut runner = Runner::from_config(config, options)?;
-        let trained = runner.train();
-        let last = runner.last_checkpoint();
-        bench.return_reporter(runner.into_reporter());
-        trained?;
-        match last? {
-            Some(path) => Ok(path),
-            None => refuse("the training saved no checkpoint; its `default_hooks` need a CheckpointHook"),
-        }
+        bench.run_config(self.config.model.clone(), self.config.cfg.as_ref())
     }
 }
