@@ -44,6 +44,12 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A model that could not be run.
+    #[error("{0}")]
+    Run(String),
+    /// An importance that needs images.
+    #[error("importance `{0}` is measured on images, and none are given")]
+    Data(&'static str),
     /// An importance that has nothing to look at.
     #[error("importance `{importance}` needs {needs}, of which unit `{unit}` has none")]
     Needs {

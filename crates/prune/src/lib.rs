@@ -7,7 +7,11 @@
 
 pub mod algorithms;
 mod error;
+mod fisher;
+mod gates;
+pub mod hooks;
 pub mod importance;
+mod layers;
 pub mod loops;
 pub mod models;
 pub mod mutators;
@@ -26,6 +30,7 @@ pub fn register(registry: &mut occam_config::Registry) {
     units::register(registry);
     mutators::register(registry);
     algorithms::register(registry);
+    hooks::register(registry);
     loops::register(registry);
     models::register(registry);
 }
