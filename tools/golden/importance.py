@@ -91,7 +91,9 @@ plain = dict(normalizer=None, group_reduction="mean")
 score("group-l2", tp.importance.GroupMagnitudeImportance(p=2, **plain))
 score("group-l1", tp.importance.GroupMagnitudeImportance(p=1, **plain))
 score("bn-scale", tp.importance.BNScaleImportance(**plain))
+torch.set_default_dtype(torch.float32)  # in which Torch-Pruning sums
 score("lamp", tp.importance.LAMPImportance())
+torch.set_default_dtype(torch.float64)
 
 gradients(images, classes)
 kept, function.prune_groupnorm_out_channels = function.prune_groupnorm_out_channels, function.prune_batchnorm_out_channels

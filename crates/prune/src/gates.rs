@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use occam_data::Batch;
 use occam_engine::{Bound, Executor, Gradients, Outputs, Request, Tensor};
 use occam_graph::ops::Binary;
-use occam_graph::{Bindings, Dim, Fact, Graph, Patch, Source, ValueId};
+use occam_graph::{Bindings, Dim, Fact, Graph, Patch, ValueId};
 use occam_space::Trace;
 use occam_train::Model;
 

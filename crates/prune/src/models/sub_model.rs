@@ -107,6 +107,11 @@ impl Config {
             return Err(error.with_help("download the file and give its path"));
         }
         let checkpoint = Checkpoint::load(Path::new(path)).map_err(|e| refuse(e.to_string()))?;
+        if checkpoint.weights().keys().any(|name| name.ends_with(".mutable_channel.mask")) {
+            let error =
+                refuse("it masks channels and has the weights of all of them, as the original's do".into());
+            return Err(error.with_help("give the widths to a `GroupFisherDeploySubModel`, as `fix_subnet`, and its weights as `load_from`"));
+        }
         let widths = shaped.widths_in(&checkpoint.bare());
         let graph = shaped.narrow(&widths).map_err(|e| wrong(e.to_string()))?;
         let weights = checkpoint.architecture(&graph).map_err(|e| refuse(e.to_string()))?;
