@@ -70,6 +70,12 @@ pub enum Error {
         /// What was likely meant.
         hint: Option<String>,
     },
+    /// A model that could not be run.
+    #[error("{0}")]
+    Run(String),
+    /// An importance that needs images.
+    #[error("importance `{0}` is measured on images, and none are given")]
+    Data(&'static str),
     /// An importance that has nothing to look at.
     #[error("importance `{importance}` needs {needs}, of which unit `{unit}` has none")]
     Needs {

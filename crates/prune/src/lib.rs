@@ -7,9 +7,13 @@
 
 pub mod algorithms;
 mod error;
+mod fisher;
+mod gates;
+pub mod hooks;
 pub mod importance;
 pub mod latency;
 mod limits;
+mod layers;
 pub mod loops;
 pub mod models;
 pub mod mutators;
@@ -31,6 +35,7 @@ pub fn register(registry: &mut occam_config::Registry) {
     units::register(registry);
     mutators::register(registry);
     algorithms::register(registry);
+    hooks::register(registry);
     loops::register(registry);
     models::register(registry);
     recipe::register(registry);

@@ -168,12 +168,7 @@ impl Shaped {
     /// # Errors
     /// The device failed.
     pub fn adopt(&mut self, model: &mut Model, weights: &Weights) -> Result<()> {
-        let mut widths = self.widths.clone();
-        for (unit, width) in self.trace.units.iter().zip(&mut widths) {
-            if let Some(found) = self.width_in(unit, weights) {
-                *width = found;
-            }
-        }
+        let widths = self.widths_in(weights);
         if widths == self.widths {
             return Ok(());
         }
@@ -184,6 +179,12 @@ impl Shaped {
             self.widths = widths;
         }
         Ok(())
+    }
+
+    /// How wide the units are in `weights`; those of which nothing can be told are as they are at present.
+    pub fn widths_in(&self, weights: &Weights) -> Vec<usize> {
+        let units = self.trace.units.iter().zip(&self.widths);
+        units.map(|(unit, &width)| self.width_in(unit, weights).unwrap_or(width)).collect()
     }
 
     /// How wide a unit is in `weights`, by a parameter that has it alone on an axis.

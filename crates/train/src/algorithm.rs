@@ -7,7 +7,7 @@ use occam_config::{Registry, Value};
 use occam_data::streams::Draw;
 use occam_data::{Batch, Seed};
 use occam_engine::schedule::Length;
-use occam_engine::{Device, Mode, Noise, Request, Tensor, collect};
+use occam_engine::{Bound, Device, Gradients, Mode, Noise, Outputs, Request, Tensor, collect};
 use occam_graph::{Graph, Weights};
 use occam_zoo::{Architecture, Losses, Sites, TaskModel};
 
@@ -62,6 +62,21 @@ pub struct Step {
     pub notes: Vec<String>,
 }
 
+/// A channel unit of an architecture that is being pruned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnitState {
+    /// Its name in subnet files.
+    pub name: String,
+    /// Channels that it had in the beginning.
+    pub channels: usize,
+    /// Channels that are left.
+    pub width: usize,
+    /// Whether it may lose channels.
+    pub mutable: bool,
+    /// The least and the largest importance of those that are left, where one is measured.
+    pub importance: Option<[f64; 2]>,
+}
+
 /// A way to train: what is computed from a batch.
 ///
 /// An algorithm never steps an optimizer itself and knows nothing of distribution.
@@ -111,6 +126,16 @@ pub trait Algorithm: Send {
         Ok(())
     }
 
+    /// What is known of the architecture's channel units at present, in order; none where it has none.
+    fn units(&self) -> Vec<UnitState> {
+        Vec::new()
+    }
+
+    /// The architecture with all its channels, where it may have lost some.
+    fn whole(&self) -> Option<&Graph> {
+        None
+    }
+
     /// What a subnet file says of the architecture as it is at present; none where it has no channel units.
     fn subnet(&self) -> Option<serde_json::Value> {
         None
@@ -122,6 +147,25 @@ pub trait Algorithm: Send {
     /// The device failed.
     fn exported(&self) -> Result<Option<(Graph, Weights)>> {
         Ok(None)
+    }
+
+    /// Tensors beside the models' parameters that a run needs to go on, by names of its own; part of every checkpoint.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn state(&self) -> Result<Weights> {
+        Ok(Weights::new())
+    }
+
+    /// Goes on from what [`Algorithm::state`] gave; models have their weights already.
+    ///
+    /// # Errors
+    /// It is of another algorithm, or does not fit.
+    fn load_state(&mut self, state: &Weights) -> Result<()> {
+        match state.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(Error::Other(format!("`{name}` is of another algorithm"))),
+        }
     }
 
     /// Whether a model is left out of checkpoints and of what must be loaded, since it never changes and can be
@@ -246,19 +290,39 @@ pub fn scalars(losses: &Losses, context: &StepContext) -> Result<IndexMap<String
 /// # Errors
 /// The model has nothing that could learn, the batch does not fit, or a loss is no number.
 pub fn supervised(model: &mut Model, prefix: &str, batch: &Batch, context: &StepContext) -> Result<Step> {
+    let run =
+        |model: &Model, leaves: &Bound, request: &Request| Ok((model.forward(leaves, batch, request)?, ()));
+    Ok(supervised_by(model, prefix, batch, context, run, |(), _| Ok(()))?.0)
+}
+
+/// As [`supervised`], of a model that `run` runs in its own way: it may have leaves of its own on the tape, whose gradients
+/// `read` then takes.
+///
+/// # Errors
+/// As [`supervised`], and those of `run` and `read`.
+pub fn supervised_by<T, U>(
+    model: &mut Model,
+    prefix: &str,
+    batch: &Batch,
+    context: &StepContext,
+    run: impl FnOnce(&Model, &Bound, &Request) -> Result<(Outputs, T)>,
+    read: impl FnOnce(T, &mut Gradients) -> Result<U>,
+) -> Result<(Step, U)> {
     if !model.params.iter().any(|(_, p)| p.trainable) {
         let message = "the model has no weights that could learn: all are frozen, or stored as integers";
         return Err(Error::Other(message.into()));
     }
     let leaves = model.params.leaves();
     let request = Request { noise: Some(context.noise(prefix)), ..Request::new(Mode::Train) };
-    let outputs = model.forward(&leaves, batch, &request)?;
+    let (outputs, own) = run(model, &leaves, &request)?;
     let losses = model.loss(&outputs, batch, &mut Sites::default())?;
     let values = scalars(&losses, context)?;
-    let found = collect(&leaves, &mut total(&losses)?.backward()?);
+    let mut gradients = total(&losses)?.backward()?;
+    let read = read(own, &mut gradients)?;
+    let found = collect(&leaves, &mut gradients);
     let gradients = found.into_iter().map(|(name, g)| (format!("{prefix}{name}"), g)).collect();
     model.keep_buffers(&outputs)?;
-    Ok(Step { losses: values, gradients, ..Step::default() })
+    Ok((Step { losses: values, gradients, ..Step::default() }, read))
 }
 
 /// A task model trained by its own loss.

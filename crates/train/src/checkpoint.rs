@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `optimizer` | the optimizer's tensors, `<parameter>.<slot>` |
 //! | `accumulated` | gradients that wait for the next step |
+//! | `algorithm` | what the algorithm needs beside its models' weights; see [`Algorithm::state`] |
 //! | `ema_state_dict` | the weights that are trained, where those under their own names are averages; see `EMAHook` |
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,9 @@ use crate::{Algorithm, Error, Result};
 pub(crate) const OPTIMIZER: &str = "optimizer";
 /// Space of accumulated gradients.
 pub(crate) const ACCUMULATED: &str = "accumulated";
+
+/// Space of the algorithm's own tensors.
+pub(crate) const ALGORITHM: &str = "algorithm";
 
 /// The metadata entry that says where the run stands.
 const POSITION: &str = "occam";
@@ -282,7 +286,7 @@ impl Checkpoint {
     }
 
     /// The weights of the architecture, by its own names.
-    fn bare(&self) -> Weights {
+    pub fn bare(&self) -> Weights {
         let stripped = self.below("architecture.");
         if stripped.is_empty() { self.weights.clone() } else { stripped }
     }

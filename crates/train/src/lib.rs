@@ -20,7 +20,9 @@ pub mod reporter;
 pub mod runner;
 pub mod schedules;
 
-pub use algorithm::{Algorithm, AlgorithmConfig, Env, Step, StepContext, scalars, supervised, total};
+pub use algorithm::{
+    Algorithm, AlgorithmConfig, Env, Step, StepContext, UnitState, scalars, supervised, supervised_by, total,
+};
 pub use cuts::Cuts;
 pub use error::{Error, Result};
 pub use evaluate::Metrics;

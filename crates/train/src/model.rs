@@ -92,6 +92,11 @@ impl Model {
         self.autocast = autocast;
     }
 
+    /// What [`Model::set_autocast`] set.
+    pub fn autocast(&self) -> Autocast {
+        self.autocast
+    }
+
     /// Mode `tensor`: runs the graph on a batch with the given parameters, which may be leaves of a tape.
     ///
     /// # Errors

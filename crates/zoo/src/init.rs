@@ -56,6 +56,11 @@ pub struct Inits {
 }
 
 impl Inits {
+    /// These elements for all parameters, and no checkpoints.
+    pub fn of_weights(weights: Weights) -> Self {
+        Self { given: weights, ..Self::default() }
+    }
+
     /// How the parameter of that name is filled, if no file has it.
     pub fn get(&self, name: &str) -> Option<&Init> {
         self.fills.get(name)

@@ -3,10 +3,10 @@
 use occam_config::{Error as ConfigError, Registry, Value};
 use occam_data::Batch;
 use occam_engine::schedule::Length;
-use occam_graph::Weights;
+use occam_graph::{Graph, Weights};
 use occam_space::subnet::Choice;
 use occam_train::{
-    Algorithm, AlgorithmConfig, Cuts, Env, Error, Model, Result, Step, StepContext, supervised,
+    Algorithm, AlgorithmConfig, Cuts, Env, Error, Model, Result, Step, StepContext, UnitState, supervised,
 };
 use serde::Deserialize;
 
@@ -311,6 +311,22 @@ impl Algorithm for ItePruneAlgorithm {
 
     fn adopt(&mut self, weights: &Weights) -> Result<()> {
         self.shaped.adopt(&mut self.model, weights)
+    }
+
+    fn units(&self) -> Vec<UnitState> {
+        let trace = self.shaped.trace().units.iter().zip(self.shaped.widths());
+        let state = |((traced, &width), unit): ((&occam_space::Unit, &usize), &Unit)| UnitState {
+            name: unit.name.clone(),
+            channels: traced.channels,
+            width,
+            mutable: unit.mutable,
+            importance: None,
+        };
+        trace.zip(&self.units).map(state).collect()
+    }
+
+    fn whole(&self) -> Option<&Graph> {
+        Some(self.shaped.graph())
     }
 
     fn subnet(&self) -> Option<serde_json::Value> {

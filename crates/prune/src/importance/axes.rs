@@ -11,7 +11,7 @@ use crate::{Error, Result};
 
 /// What a learned operand is to its layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// The weight of a convolution or a linear layer, with the axis of its outputs.
     Weight { output: usize },
     /// What a normalization multiplies by.
@@ -32,7 +32,8 @@ pub(super) fn parts(graph: &Graph) -> HashMap<ValueId, Part> {
     parts
 }
 
-fn part(node: &Node, input: usize) -> Option<Part> {
+/// What the operand at `input` is to its layer, if that is a parameter.
+pub(crate) fn part(node: &Node, input: usize) -> Option<Part> {
     match &node.op {
         Op::Conv(_) | Op::Linear(_) if input == 1 => Some(Part::Weight { output: 0 }),
         Op::MatMul(m) if input == 1 => Some(Part::Weight { output: usize::from(!m.transpose_b) }),
@@ -66,6 +67,8 @@ pub(super) enum Norm {
     Abs,
     /// `w²`
     Square,
+    /// `w`
+    Sum,
 }
 
 /// By parameter and axis the sums over all elements at a position.
@@ -105,6 +108,7 @@ fn of_tensor(subject: &Subject<'_>, value: ValueId, axes: &[usize], norm: Norm) 
     let sums = match norm {
         Norm::Abs => by_axis(data, array.shape(), axes, f32::abs),
         Norm::Square => by_axis(data, array.shape(), axes, |x| x * x),
+        Norm::Sum => by_axis(data, array.shape(), axes, |x| x),
     };
     if sums.iter().flatten().any(|x| !x.is_finite()) {
         return Err(wrong("has elements that are no finite numbers"));
@@ -179,14 +183,15 @@ pub(super) fn elements(subject: &Subject<'_>, value: ValueId) -> Result<(Vec<usi
     Ok((array.shape().to_vec(), data))
 }
 
-/// Which axes of a unit a criterion looks at, with what divides their sums.
-pub(super) fn scored(
+/// Of each unit the sums by channel over all that `looks_at` says, and how many axes these are of; with `mean`, those of
+/// means.
+pub(super) fn summed(
     subject: &Subject<'_>,
     name: (&'static str, &'static str),
     norm: Norm,
     looks_at: impl Fn(Part, usize) -> bool,
     mean: bool,
-) -> Result<Scores> {
+) -> Result<Vec<(Vec<f64>, usize)>> {
     let parts = parts(subject.graph);
     let looked = |unit: &Unit| -> Vec<(ValueId, usize)> {
         let member = |m: &occam_space::Member| {
@@ -204,7 +209,7 @@ pub(super) fn scored(
     for unit in units {
         let mut scores = vec![0f64; unit.channels];
         if unit.kept_by.is_some() {
-            all.push(Vec::new());
+            all.push((Vec::new(), 0));
             continue;
         }
         let mut count = 0usize;
@@ -230,10 +235,21 @@ pub(super) fn scored(
             let (importance, needs) = name;
             return Err(Error::Needs { importance, needs, unit: unit.name.clone() });
         }
-        scores.iter_mut().for_each(|s| *s /= count as f64);
-        all.push(scores);
+        all.push((scores, count));
     }
     Ok(all)
+}
+
+/// As [`summed`], divided by the number of axes.
+pub(super) fn scored(
+    subject: &Subject<'_>,
+    name: (&'static str, &'static str),
+    norm: Norm,
+    looks_at: impl Fn(Part, usize) -> bool,
+    mean: bool,
+) -> Result<Scores> {
+    let all = summed(subject, name, norm, looks_at, mean)?.into_iter();
+    Ok(all.map(|(scores, count)| scores.into_iter().map(|s| s / count as f64).collect()).collect())
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ impl AlgorithmConfig for Config {
     fn build(self: Box<Self>, env: &Env<'_>) -> Result<Box<dyn Algorithm>> {
         let (task, shaped) = self.narrow(env.task_model(&self.architecture)?)?;
         let model = Model::new(task, env.seed, &env.device)?;
-        Ok(Box::new(GroupFisherDeploySubModel { model, shaped, divisor: self.divisor }))
+        Ok(Box::new(GroupFisherDeploySubModel { model, shaped, divisor: self.divisor, adopts: false }))
     }
 
     fn check(&self, env: &Env<'_>) -> Result<()> {
@@ -118,15 +118,21 @@ impl AlgorithmConfig for Config {
 /// writes units with the next multiple of channels; those that are added are 0, so that the outputs are the same, but never
 /// more than the architecture has, and none where a layer takes statistics over them. This serves all pruning methods, in
 /// spite of the name.
-struct GroupFisherDeploySubModel {
-    model: Model,
-    shaped: Shaped,
-    divisor: usize,
+pub(super) struct GroupFisherDeploySubModel {
+    pub(super) model: Model,
+    pub(super) shaped: Shaped,
+    pub(super) divisor: usize,
+    /// Whether it takes its widths from the weights that are loaded.
+    pub(super) adopts: bool,
 }
 
 impl Algorithm for GroupFisherDeploySubModel {
     fn train_step(&mut self, batch: &Batch, context: &StepContext) -> Result<Step> {
         supervised(&mut self.model, "", batch, context)
+    }
+
+    fn adopt(&mut self, weights: &Weights) -> Result<()> {
+        if self.adopts { self.shaped.adopt(&mut self.model, weights) } else { Ok(()) }
     }
 
     fn exported(&self) -> Result<Option<(Graph, Weights)>> {

@@ -1,17 +1,22 @@
 //! Models that are given as another model and the widths of its units. One a file.
 
 mod deploy_sub_model;
+mod sub_model;
 
 use occam_config::{Build, Registry};
 use occam_train::AlgorithmConfig;
 use occam_zoo::Architecture;
 
-const NAME: &str = "GroupFisherDeploySubModel";
-
-const MODELS: &[(&str, Build<dyn Architecture>)] = &[(NAME, deploy_sub_model::build_model)];
+const MODELS: &[(&str, Build<dyn Architecture>)] = &[
+    ("GroupFisherDeploySubModel", deploy_sub_model::build_model),
+    ("GroupFisherSubModel", sub_model::build_model),
+];
 
 /// Where they are the whole `model` of a run.
-const ALGORITHMS: &[(&str, Build<dyn AlgorithmConfig>)] = &[(NAME, deploy_sub_model::build_algorithm)];
+const ALGORITHMS: &[(&str, Build<dyn AlgorithmConfig>)] = &[
+    ("GroupFisherDeploySubModel", deploy_sub_model::build_algorithm),
+    ("GroupFisherSubModel", sub_model::build_algorithm),
+];
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.register_all::<dyn Architecture>("model", MODELS);

@@ -1,10 +1,12 @@
 //! Kinds of channel units: how wide a unit becomes and which of its channels stay. One a file.
 
 mod args;
+mod group_fisher;
 mod l1;
 mod sequential;
 
 pub use args::UnitArgs;
+pub use group_fisher::{FisherArgs, GroupFisherChannelUnit, Normalization};
 
 use occam_config::{Build, Registry};
 
@@ -19,6 +21,11 @@ pub trait ChannelUnit: Send + Sync {
     /// How its choices become widths.
     fn args(&self) -> &UnitArgs;
 
+    /// How `GroupFisherAlgorithm` measures channels; none for kinds that it cannot take.
+    fn fisher(&self) -> Option<FisherArgs> {
+        None
+    }
+
     /// How much each channel matters; none where the first ones stay.
     ///
     /// # Errors
@@ -26,8 +33,11 @@ pub trait ChannelUnit: Send + Sync {
     fn scores(&self, subject: &Subject<'_>) -> Result<Option<Scores>>;
 }
 
-const TABLE: &[(&str, Build<dyn ChannelUnit>)] =
-    &[("L1MutableChannelUnit", l1::build), ("SequentialMutableChannelUnit", sequential::build)];
+const TABLE: &[(&str, Build<dyn ChannelUnit>)] = &[
+    ("GroupFisherChannelUnit", group_fisher::build),
+    ("L1MutableChannelUnit", l1::build),
+    ("SequentialMutableChannelUnit", sequential::build),
+];
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.register_all::<dyn ChannelUnit>("channel unit", TABLE);

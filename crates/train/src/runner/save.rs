@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::train::last_aside;
 use super::{Resume, Runner};
-use crate::checkpoint::{ACCUMULATED, Checkpoint, Draft, FORMAT, OPTIMIZER, Position};
+use crate::checkpoint::{ACCUMULATED, ALGORITHM, Checkpoint, Draft, FORMAT, OPTIMIZER, Position};
 use crate::{Error, Result};
 
 /// The file that names the newest checkpoint.
@@ -84,7 +84,7 @@ impl Runner {
             return Err(checkpoint.refuse("it was made with other schedules"));
         }
         let read = |space: &str| {
-            let own = [OPTIMIZER, ACCUMULATED].contains(&space);
+            let own = [OPTIMIZER, ACCUMULATED, ALGORITHM].contains(&space);
             own || self.hooks.iter().flatten().any(|hook| hook.spaces().contains(&space))
         };
         if let Some(space) = checkpoint.spaces().find(|space| !read(space)) {
@@ -93,6 +93,10 @@ impl Runner {
             )));
         }
         checkpoint.apply(&mut *self.algorithm)?;
+        let own = checkpoint.space(ALGORITHM).cloned().unwrap_or_default();
+        self.algorithm
+            .load_state(&own)
+            .map_err(|e| checkpoint.refuse(format!("its algorithm's state does not fit: {e}")))?;
         for (schedule, progress) in training.schedules.iter_mut().zip(schedules) {
             schedule.resume(*progress);
         }
@@ -141,6 +145,10 @@ impl Runner {
             draft.space(OPTIMIZER, &training.optim.state())?;
             draft.space(ACCUMULATED, training.optim.pending())?;
         }
+        let own = self.algorithm.state()?;
+        if !own.is_empty() {
+            draft.spaces.insert(ALGORITHM.to_owned(), own);
+        }
         let position = Position {
             format: FORMAT,
             epoch: self.epoch,
@@ -179,12 +187,15 @@ impl Runner {
         Ok(name.display().to_string())
     }
 
-    /// Writes the weights alone.
+    /// Writes the weights alone: as PyTorch does where the file's name ends in `.pth`, else as safetensors.
     ///
     /// # Errors
     /// The disk failed.
     pub fn save_weights(&mut self, path: &Path) -> Result<()> {
         let draft = self.draft()?;
+        if path.extension().is_some_and(|e| e == "pth") {
+            return Ok(occam_io::pth::save(path, &draft.weights)?);
+        }
         Ok(occam_io::safetensors::save(path, &draft.weights, &indexmap::IndexMap::new())?)
     }
 
