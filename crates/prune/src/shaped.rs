@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use occam_graph::{Array, Graph, Source, Weights};
-use occam_space::{Kept, Selection, Trace, TraceOptions, Unit, kept, shrink, spread, trace};
+use occam_graph::{Graph, Source, Weights};
+use occam_space::{Kept, Selection, Trace, TraceOptions, Unit, kept, narrow, shrink, spread, trace};
 use occam_train::{Cuts, Model};
 
 use crate::importance::Subject;
@@ -78,7 +78,7 @@ impl Shaped {
     /// A unit has fewer channels than that, or must stay as it is.
     pub fn narrow(&mut self, widths: &[usize]) -> Result<Graph, Error> {
         let selection = self.first(widths)?;
-        let (graph, _) = shrink(&self.graph, &zeros(&self.graph)?, &self.trace, &selection)?;
+        let graph = narrow(&self.graph, &self.trace, &selection)?;
         self.widths = widths.to_vec();
         Ok(graph)
     }
@@ -217,16 +217,6 @@ fn best(unit: &Unit, live: usize, width: usize, scores: Option<&[f64]>) -> Vec<b
         }
     }
     keep
-}
-
-/// Arrays of 0 for all parameters of a graph.
-fn zeros(graph: &Graph) -> occam_graph::Result<Weights> {
-    let array = |v: &occam_graph::Value| {
-        let shape = v.fact.known_shape().unwrap_or_default();
-        let bytes = vec![0; shape.iter().product::<usize>() * v.fact.dtype.size()];
-        Ok((v.name.clone(), Array::from_le_bytes(v.fact.dtype, shape, &bytes)?))
-    };
-    graph.params().map(|(_, v)| array(v)).collect()
 }
 
 #[cfg(test)]

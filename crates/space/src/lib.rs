@@ -12,6 +12,6 @@ mod unit;
 pub use error::{Error, Result};
 pub use resources::{Estimator, Resources};
 pub use selection::Selection;
-pub use shrink::{Kept, kept, shrink, slice, spread, zeroed};
+pub use shrink::{Kept, kept, narrow, shrink, slice, spread, zeroed};
 pub use trace::{Divide, Reason, Trace, TraceOptions, trace};
 pub use unit::{Channel, Member, Unit};

@@ -62,6 +62,11 @@ impl Model {
         self.executor.graph()
     }
 
+    /// What runs it.
+    pub fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
     /// What is done with its outputs.
     pub fn task(&self) -> &dyn Task {
         &*self.task
@@ -97,15 +102,29 @@ impl Model {
     /// # Errors
     /// The batch does not fit.
     pub fn forward(&self, params: &Bound, batch: &Batch, request: &Request) -> Result<Outputs> {
-        if self.autocast == Autocast::default() || request.autocast != Autocast::default() {
-            return self.run(params, batch, request);
-        }
-        self.run(params, batch, &Request { autocast: self.autocast, ..request.clone() })
+        self.forward_by(&self.executor, params, batch, request)
     }
 
-    fn run(&self, params: &Bound, batch: &Batch, request: &Request) -> Result<Outputs> {
+    /// As [`Model::forward`], by another graph for the same task: a narrower one, for instance, with parameters of its own.
+    ///
+    /// # Errors
+    /// The batch or the parameters do not fit.
+    pub fn forward_by(
+        &self,
+        executor: &Executor,
+        params: &Bound,
+        batch: &Batch,
+        request: &Request,
+    ) -> Result<Outputs> {
+        if self.autocast == Autocast::default() || request.autocast != Autocast::default() {
+            return self.run(executor, params, batch, request);
+        }
+        self.run(executor, params, batch, &Request { autocast: self.autocast, ..request.clone() })
+    }
+
+    fn run(&self, executor: &Executor, params: &Bound, batch: &Batch, request: &Request) -> Result<Outputs> {
         let input = Tensor::from_array(&batch.inputs, &self.device)?;
-        Ok(self.executor.run(params, &[input], request)?)
+        Ok(executor.run(params, &[input], request)?)
     }
 
     /// Mode `loss`: loss terms of outputs that [`Model::forward`] gave.
@@ -121,7 +140,21 @@ impl Model {
     /// # Errors
     /// The batch does not fit.
     pub fn predict(&self, batch: &Batch) -> Result<Vec<DataSample>> {
-        let outputs = self.run(&self.params.constants(), batch, &Request::new(Mode::Eval))?;
+        self.predict_by(&self.executor, &self.params.constants(), batch, Mode::Eval)
+    }
+
+    /// As [`Model::predict`], by another graph for the same task with parameters of its own, in `mode`.
+    ///
+    /// # Errors
+    /// The batch or the parameters do not fit.
+    pub fn predict_by(
+        &self,
+        executor: &Executor,
+        params: &Bound,
+        batch: &Batch,
+        mode: Mode,
+    ) -> Result<Vec<DataSample>> {
+        let outputs = self.run(executor, params, batch, &Request::new(mode))?;
         Ok(self.task.predict(&outputs.outputs, batch.samples.clone())?)
     }
 

@@ -1,12 +1,15 @@
 //! Kinds of channel units: how wide a unit becomes and which of its channels stay. One a file.
 
 mod args;
+mod candidates;
 mod l1;
 mod sequential;
 
 pub use args::UnitArgs;
+pub use candidates::OneShotMutableChannelUnit;
 
 use occam_config::{Build, Registry};
+use occam_space::subnet::Choice;
 
 use crate::importance::Subject;
 use crate::{Result, Scores};
@@ -19,6 +22,11 @@ pub trait ChannelUnit: Send + Sync {
     /// How its choices become widths.
     fn args(&self) -> &UnitArgs;
 
+    /// The choices that are there, in the order in which they are written; none where any width may be chosen.
+    fn candidates(&self) -> Option<&[Choice]> {
+        None
+    }
+
     /// How much each channel matters; none where the first ones stay.
     ///
     /// # Errors
@@ -26,8 +34,12 @@ pub trait ChannelUnit: Send + Sync {
     fn scores(&self, subject: &Subject<'_>) -> Result<Option<Scores>>;
 }
 
-const TABLE: &[(&str, Build<dyn ChannelUnit>)] =
-    &[("L1MutableChannelUnit", l1::build), ("SequentialMutableChannelUnit", sequential::build)];
+const TABLE: &[(&str, Build<dyn ChannelUnit>)] = &[
+    ("L1MutableChannelUnit", l1::build),
+    ("OneShotMutableChannelUnit", candidates::build_one_shot),
+    ("SequentialMutableChannelUnit", sequential::build),
+    ("SlimmableChannelUnit", candidates::build_slimmable),
+];
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.register_all::<dyn ChannelUnit>("channel unit", TABLE);

@@ -27,18 +27,34 @@ pub fn shrink(
     selection: &Selection,
 ) -> Result<(Graph, Weights)> {
     let cuts = Cuts::of(graph, trace, selection)?;
-    let (mut small, mut sliced) = (graph.clone(), weights.clone());
+    let mut small = weights.clone();
+    for (value, axes) in cuts.by_value() {
+        let v = graph.value(value)?;
+        if let Source::Param(_) = v.source {
+            let Some(array) = weights.get(&v.name) else { return Err(Error::Weights(v.name.clone())) };
+            if v.fact.known_shape().as_deref() != Some(array.shape()) {
+                return Err(Error::Weights(v.name.clone()));
+            }
+            small.insert(v.name.clone(), cuts::sliced(array, &axes)?);
+        }
+    }
+    Ok((narrowed(graph, &cuts)?, small))
+}
+
+/// As [`shrink`], without weights.
+///
+/// # Errors
+/// A node cannot follow: the error names it.
+pub fn narrow(graph: &Graph, trace: &Trace, selection: &Selection) -> Result<Graph> {
+    narrowed(graph, &Cuts::of(graph, trace, selection)?)
+}
+
+fn narrowed(graph: &Graph, cuts: &Cuts) -> Result<Graph> {
+    let mut small = graph.clone();
     for (value, axes) in cuts.by_value() {
         let v = graph.value(value)?;
         match v.source {
-            Source::Param(_) => {
-                let Some(array) = weights.get(&v.name) else { return Err(Error::Weights(v.name.clone())) };
-                if v.fact.known_shape().as_deref() != Some(array.shape()) {
-                    return Err(Error::Weights(v.name.clone()));
-                }
-                sliced.insert(v.name.clone(), cuts::sliced(array, &axes)?);
-                small.set_fact(value, cuts.fact(graph, value)?)?;
-            }
+            Source::Param(_) => small.set_fact(value, cuts.fact(graph, value)?)?,
             Source::Const => {
                 if let Some(array) = v.constant() {
                     small.set_const(value, cuts::sliced(array, &axes)?)?;
@@ -51,7 +67,7 @@ pub fn shrink(
     for id in graph.order()? {
         let node = graph.node(id)?;
         if node.inputs.iter().chain(&node.outputs).any(|&v| cuts.touches(v)) {
-            nodes::follow(graph, &mut small, id, &cuts, &mut patch)?;
+            nodes::follow(graph, &mut small, id, cuts, &mut patch)?;
         }
     }
     if patch.is_empty() {
@@ -59,8 +75,8 @@ pub fn shrink(
     } else {
         patch.apply(&mut small)?;
     }
-    check(graph, &small, &cuts)?;
-    Ok((small, sliced))
+    check(graph, &small, cuts)?;
+    Ok(small)
 }
 
 /// Refuses a result whose sizes are not those of `graph` less what was cut.
