@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use occam_graph::{Graph, Source, Weights};
-use occam_space::{Kept, Selection, Trace, TraceOptions, Unit, kept, narrow, shrink, spread, trace};
+use occam_space::{Kept, Selection, Trace, TraceOptions, Unit, kept, narrow, shrink, slice, spread, trace};
 use occam_train::{Cuts, Model};
 
 use crate::importance::Subject;
@@ -81,6 +81,25 @@ impl Shaped {
         let graph = narrow(&self.graph, &self.trace, &selection)?;
         self.widths = widths.to_vec();
         Ok(graph)
+    }
+
+    /// What a model at the present widths has of `weights`, which are of all channels.
+    ///
+    /// # Errors
+    /// They are of another model.
+    pub fn part(&self, weights: &Weights) -> Result<Weights, Error> {
+        let present = self.present()?;
+        let mut part = Weights::new();
+        for (_, value) in self.graph.params() {
+            let missing = || occam_space::Error::Weights(value.name.clone());
+            let array = weights.get(&value.name).ok_or_else(missing)?;
+            let own = match present.get(&value.name) {
+                Some(axes) => slice(array, axes)?,
+                None => array.clone(),
+            };
+            part.insert(value.name.clone(), own);
+        }
+        Ok(part)
     }
 
     /// The weights of a model at the present widths with all channels, of which those that are gone are 0.

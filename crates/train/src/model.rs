@@ -31,7 +31,15 @@ impl Model {
     /// The model breaks a rule.
     pub fn new(model: TaskModel, seed: Seed, device: &Device) -> Result<Self> {
         let weights = occam_zoo::initialize(&model.graph, &model.inits, seed)?;
-        let params = Params::new(&model.graph, &weights, device)?;
+        Self::with_weights(model, &weights, device)
+    }
+
+    /// A model with the given weights.
+    ///
+    /// # Errors
+    /// The model breaks a rule, or a parameter is missing or has another shape.
+    pub fn with_weights(model: TaskModel, weights: &Weights, device: &Device) -> Result<Self> {
+        let params = Params::new(&model.graph, weights, device)?;
         let executor = Executor::new(Arc::new(model.graph))?;
         Ok(Self {
             executor,

@@ -1,6 +1,7 @@
 //! Models that are given as another model and the widths of its units. One a file.
 
 mod deploy_sub_model;
+mod fixed;
 
 use occam_config::{Build, Registry};
 use occam_train::AlgorithmConfig;
@@ -8,10 +9,12 @@ use occam_zoo::Architecture;
 
 const NAME: &str = "GroupFisherDeploySubModel";
 
-const MODELS: &[(&str, Build<dyn Architecture>)] = &[(NAME, deploy_sub_model::build_model)];
+const MODELS: &[(&str, Build<dyn Architecture>)] =
+    &[(NAME, deploy_sub_model::build_model), ("sub_model", fixed::build_model)];
 
 /// Where they are the whole `model` of a run.
-const ALGORITHMS: &[(&str, Build<dyn AlgorithmConfig>)] = &[(NAME, deploy_sub_model::build_algorithm)];
+const ALGORITHMS: &[(&str, Build<dyn AlgorithmConfig>)] =
+    &[(NAME, deploy_sub_model::build_algorithm), ("sub_model", fixed::build_algorithm)];
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.register_all::<dyn Architecture>("model", MODELS);
