@@ -10,7 +10,7 @@ use std::sync::Arc;
 use common::{RESNET, SEED, batch, context, registry, value, with_env};
 use indexmap::IndexMap;
 use occam_data::Seed;
-use occam_engine::{Executor, Mode, Params, Request, Tensor, collect};
+use occam_engine::{Bound, Executor, Mode, Params, Request, Tensor, collect};
 use occam_graph::{Array, Weights};
 use occam_prune::Supernet;
 use occam_prune::mutators::{ChannelMutator, OneShot, subnets};
@@ -175,7 +175,7 @@ fn forms_are_static_models_and_calibrated() {
         let (graph, small) = net.fixed(&weights(&*algorithm), &net.first(&widths).unwrap()).unwrap();
         let params = Params::new(&graph, &small, model.device()).unwrap();
         let executor = Executor::new(Arc::new(graph)).unwrap();
-        let outputs = |executor: &Executor, params| {
+        let outputs = |executor: &Executor, params: &Bound| {
             let out = model.forward_by(executor, params, &data, &Request::default()).unwrap();
             out.outputs[0].to_f32().unwrap()
         };

@@ -90,6 +90,10 @@ impl EvalLoop for SubnetValLoop {
         Ok(())
     }
 
+    fn shorten(&mut self) {
+        self.config.calibrate_sample_num = self.config.calibrate_sample_num.min(1);
+    }
+
     fn run(
         &mut self,
         algorithm: &dyn Algorithm,

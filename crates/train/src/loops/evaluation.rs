@@ -39,6 +39,9 @@ pub trait EvalLoop: Send {
         Ok(())
     }
 
+    /// Told before a trial of the run on a batch or two: what takes long and needs no proof is to be short.
+    fn shorten(&mut self) {}
+
     /// Called after a validation of a run that writes into `work_dir`; what was written there, for people.
     ///
     /// # Errors
