@@ -22,12 +22,14 @@ pub mod recipe;
 pub mod sensitivity;
 mod shaped;
 mod solve;
+mod supernet;
 pub mod units;
 
 pub use error::{Error, Result};
 pub use limits::matches;
 pub use importance::{Importance, Normalizer, Scores};
 pub use shaped::Shaped;
+pub use supernet::{Subnet, Supernet, Switch};
 pub use solve::{Limits, Outcome, Scope, Solver, Target, TargetKind};
 
 /// Makes all components of this crate known.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use occam_graph::{Array, Graph, Source, Weights};
-use occam_space::{Kept, Selection, Trace, TraceOptions, Unit, kept, shrink, spread, trace};
+use occam_graph::{Graph, Source, Weights};
+use occam_space::{Kept, Selection, Trace, TraceOptions, Unit, kept, narrow, shrink, slice, spread, trace};
 use occam_train::{Cuts, Model};
 
 use crate::importance::Subject;
@@ -78,9 +78,28 @@ impl Shaped {
     /// A unit has fewer channels than that, or must stay as it is.
     pub fn narrow(&mut self, widths: &[usize]) -> Result<Graph, Error> {
         let selection = self.first(widths)?;
-        let (graph, _) = shrink(&self.graph, &zeros(&self.graph)?, &self.trace, &selection)?;
+        let graph = narrow(&self.graph, &self.trace, &selection)?;
         self.widths = widths.to_vec();
         Ok(graph)
+    }
+
+    /// What a model at the present widths has of `weights`, which are of all channels.
+    ///
+    /// # Errors
+    /// They are of another model.
+    pub fn part(&self, weights: &Weights) -> Result<Weights, Error> {
+        let present = self.present()?;
+        let mut part = Weights::new();
+        for (_, value) in self.graph.params() {
+            let missing = || occam_space::Error::Weights(value.name.clone());
+            let array = weights.get(&value.name).ok_or_else(missing)?;
+            let own = match present.get(&value.name) {
+                Some(axes) => slice(array, axes)?,
+                None => array.clone(),
+            };
+            part.insert(value.name.clone(), own);
+        }
+        Ok(part)
     }
 
     /// The weights of a model at the present widths with all channels, of which those that are gone are 0.
@@ -218,16 +237,6 @@ fn best(unit: &Unit, live: usize, width: usize, scores: Option<&[f64]>) -> Vec<b
         }
     }
     keep
-}
-
-/// Arrays of 0 for all parameters of a graph.
-fn zeros(graph: &Graph) -> occam_graph::Result<Weights> {
-    let array = |v: &occam_graph::Value| {
-        let shape = v.fact.known_shape().unwrap_or_default();
-        let bytes = vec![0; shape.iter().product::<usize>() * v.fact.dtype.size()];
-        Ok((v.name.clone(), Array::from_le_bytes(v.fact.dtype, shape, &bytes)?))
-    };
-    graph.params().map(|(_, v)| array(v)).collect()
 }
 
 #[cfg(test)]

@@ -19,6 +19,6 @@ pub use error::{Error, Result};
 pub use index_dict::IndexDict;
 pub use resources::{Estimator, Resources};
 pub use selection::Selection;
-pub use shrink::{Kept, expand, kept, shrink, slice, spread, zeroed};
+pub use shrink::{Kept, expand, kept, narrow, shrink, slice, spread, zeroed};
 pub use trace::{Divide, Reason, Trace, TraceOptions, trace};
 pub use unit::{Channel, Member, Unit};

@@ -11,7 +11,7 @@ use occam_engine::{Bound, Device, Gradients, Mode, Noise, Outputs, Request, Tens
 use occam_graph::{Graph, Weights};
 use occam_zoo::{Architecture, Losses, Sites, TaskModel};
 
-use crate::{Cuts, Error, GradientMap, Model, Result};
+use crate::{Cuts, Error, GradientMap, Model, Result, Space};
 
 /// Where a step stands in the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +134,21 @@ pub trait Algorithm: Send {
     /// The architecture with all its channels, where it may have lost some.
     fn whole(&self) -> Option<&Graph> {
         None
+    }
+
+    /// The forms of its architecture, where that has several which share their weights.
+    fn space(&self) -> Option<&dyn Space> {
+        None
+    }
+
+    /// What `weights` of a checkpoint, by full names, are as weights of this algorithm's models, before they are loaded; none
+    /// where they are taken as they are.
+    ///
+    /// # Errors
+    /// They look like weights that this algorithm makes others of, but do not fit.
+    fn accept(&self, weights: &Weights) -> Result<Option<Weights>> {
+        let _ = weights;
+        Ok(None)
     }
 
     /// What a subnet file says of the architecture as it is at present; none where it has no channel units.

@@ -212,6 +212,19 @@ impl Checkpoint {
     /// # Errors
     /// A parameter is missing or has another shape.
     pub fn apply(&self, algorithm: &mut dyn Algorithm) -> Result<()> {
+        if let Some(own) = self.accepted(algorithm)? {
+            return own.apply_as_it_is(algorithm);
+        }
+        self.apply_as_it_is(algorithm)
+    }
+
+    /// The checkpoint with the weights that an algorithm makes of its own; see [`Algorithm::accept`].
+    fn accepted(&self, algorithm: &dyn Algorithm) -> Result<Option<Self>> {
+        let own = algorithm.accept(&self.weights).map_err(|e| self.refuse(e.to_string()))?;
+        Ok(own.map(|weights| Self::of_weights(&self.path, weights)))
+    }
+
+    fn apply_as_it_is(&self, algorithm: &mut dyn Algorithm) -> Result<()> {
         algorithm.adopt(&self.bare())?;
         let frozen = frozen(algorithm);
         for (prefix, model) in algorithm.models_mut() {
@@ -234,6 +247,13 @@ impl Checkpoint {
     /// # Errors
     /// A parameter is missing or has another shape, or nothing fits at all where `strict` is off.
     pub fn take_over(&self, algorithm: &mut dyn Algorithm, strict: bool) -> Result<Fit> {
+        match self.accepted(algorithm)? {
+            Some(own) => own.take_over_as_it_is(algorithm, strict),
+            None => self.take_over_as_it_is(algorithm, strict),
+        }
+    }
+
+    fn take_over_as_it_is(&self, algorithm: &mut dyn Algorithm, strict: bool) -> Result<Fit> {
         let alone = self.bare();
         algorithm.adopt(&alone)?;
         let whole = self.fit(algorithm)?;

@@ -19,6 +19,7 @@ pub mod recipe;
 pub mod reporter;
 pub mod runner;
 pub mod schedules;
+mod space;
 
 pub use algorithm::{
     Algorithm, AlgorithmConfig, Env, Step, StepContext, UnitState, scalars, supervised, supervised_by, total,
@@ -29,6 +30,7 @@ pub use evaluate::Metrics;
 pub use hooks::Hook;
 pub use model::{GradientMap, Model};
 pub use runner::{Resume, RunOptions, Runner};
+pub use space::{Form, Group, Picks, Space, without_chance};
 
 /// Makes all components of this crate known.
 pub fn register(registry: &mut occam_config::Registry) {

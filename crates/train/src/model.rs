@@ -31,7 +31,15 @@ impl Model {
     /// The model breaks a rule.
     pub fn new(model: TaskModel, seed: Seed, device: &Device) -> Result<Self> {
         let weights = occam_zoo::initialize(&model.graph, &model.inits, seed)?;
-        let params = Params::new(&model.graph, &weights, device)?;
+        Self::with_weights(model, &weights, device)
+    }
+
+    /// A model with the given weights.
+    ///
+    /// # Errors
+    /// The model breaks a rule, or a parameter is missing or has another shape.
+    pub fn with_weights(model: TaskModel, weights: &Weights, device: &Device) -> Result<Self> {
+        let params = Params::new(&model.graph, weights, device)?;
         let executor = Executor::new(Arc::new(model.graph))?;
         Ok(Self {
             executor,
@@ -60,6 +68,11 @@ impl Model {
     /// What it computes.
     pub fn graph(&self) -> &Arc<Graph> {
         self.executor.graph()
+    }
+
+    /// What runs it.
+    pub fn executor(&self) -> &Executor {
+        &self.executor
     }
 
     /// What is done with its outputs.
@@ -102,15 +115,29 @@ impl Model {
     /// # Errors
     /// The batch does not fit.
     pub fn forward(&self, params: &Bound, batch: &Batch, request: &Request) -> Result<Outputs> {
-        if self.autocast == Autocast::default() || request.autocast != Autocast::default() {
-            return self.run(params, batch, request);
-        }
-        self.run(params, batch, &Request { autocast: self.autocast, ..request.clone() })
+        self.forward_by(&self.executor, params, batch, request)
     }
 
-    fn run(&self, params: &Bound, batch: &Batch, request: &Request) -> Result<Outputs> {
+    /// As [`Model::forward`], by another graph for the same task: a narrower one, for instance, with parameters of its own.
+    ///
+    /// # Errors
+    /// The batch or the parameters do not fit.
+    pub fn forward_by(
+        &self,
+        executor: &Executor,
+        params: &Bound,
+        batch: &Batch,
+        request: &Request,
+    ) -> Result<Outputs> {
+        if self.autocast == Autocast::default() || request.autocast != Autocast::default() {
+            return self.run(executor, params, batch, request);
+        }
+        self.run(executor, params, batch, &Request { autocast: self.autocast, ..request.clone() })
+    }
+
+    fn run(&self, executor: &Executor, params: &Bound, batch: &Batch, request: &Request) -> Result<Outputs> {
         let input = Tensor::from_array(&batch.inputs, &self.device)?;
-        Ok(self.executor.run(params, &[input], request)?)
+        Ok(executor.run(params, &[input], request)?)
     }
 
     /// Mode `loss`: loss terms of outputs that [`Model::forward`] gave.
@@ -126,7 +153,21 @@ impl Model {
     /// # Errors
     /// The batch does not fit.
     pub fn predict(&self, batch: &Batch) -> Result<Vec<DataSample>> {
-        let outputs = self.run(&self.params.constants(), batch, &Request::new(Mode::Eval))?;
+        self.predict_by(&self.executor, &self.params.constants(), batch, Mode::Eval)
+    }
+
+    /// As [`Model::predict`], by another graph for the same task with parameters of its own, in `mode`.
+    ///
+    /// # Errors
+    /// The batch or the parameters do not fit.
+    pub fn predict_by(
+        &self,
+        executor: &Executor,
+        params: &Bound,
+        batch: &Batch,
+        mode: Mode,
+    ) -> Result<Vec<DataSample>> {
+        let outputs = self.run(executor, params, batch, &Request::new(mode))?;
         Ok(self.task.predict(&outputs.outputs, batch.samples.clone())?)
     }
 

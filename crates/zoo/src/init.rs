@@ -65,6 +65,13 @@ impl Inits {
     pub fn get(&self, name: &str) -> Option<&Init> {
         self.fills.get(name)
     }
+
+    /// Fills `name`, if no file has it, as `other` is filled.
+    pub fn fill_like(&mut self, name: &str, other: &str) {
+        if let Some(&init) = self.fills.get(other) {
+            self.fills.insert(name.to_owned(), init);
+        }
+    }
 }
 
 /// Elements of all parameters together at most: 8 GiB of `f32`.

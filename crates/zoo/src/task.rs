@@ -62,6 +62,15 @@ impl Sites {
         }
     }
 
+    /// The same calls, of which no gradient flows back.
+    #[must_use]
+    pub fn detached(mut self) -> Self {
+        for call in self.records.values_mut().flatten() {
+            call.inputs.iter_mut().chain(&mut call.outputs).for_each(|t| *t = t.detach());
+        }
+        self
+    }
+
     /// Calls noted at a place, in order; none where it is not watched.
     pub fn calls(&self, path: &str) -> Option<&[SiteCall]> {
         self.records.get(path).map(Vec::as_slice)

@@ -86,6 +86,13 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// The same values, of which no gradient flows back.
+    #[must_use]
+    pub fn detached(self) -> Self {
+        let taps = self.taps.into_iter().map(|(v, tensor)| (v, tensor.detach())).collect();
+        Self { taps, sites: self.sites.detached(), labels: self.labels }
+    }
+
     /// The value that was chosen.
     ///
     /// # Errors

@@ -103,13 +103,14 @@ impl ConfigArgs {
         &self,
         config: &Value,
         checkpoint: &Path,
+        work_dir: Option<&Path>,
         device: &DeviceArgs,
         json: bool,
     ) -> Result<Runner, Failure> {
         let options = RunOptions {
             registry: &occam::registry(),
             loader: &self.loader()?,
-            work_dir: self.work_dir(None, config),
+            work_dir: self.work_dir(work_dir, config),
             seed: None,
             device: device.device()?,
             resume: Resume::No,

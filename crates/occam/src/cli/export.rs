@@ -45,7 +45,7 @@ impl Args {
                 dict.remove(key);
             }
         }
-        let runner = self.config.with_weights(&config, &self.checkpoint, &self.device, json)?;
+        let runner = self.config.with_weights(&config, &self.checkpoint, None, &self.device, json)?;
         let name =
             self.output.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned());
         if let Some(dir) = self.output.parent().filter(|d| !d.as_os_str().is_empty()) {

@@ -18,7 +18,7 @@ pub struct Args {
     config: ConfigArgs,
     /// The checkpoint, or weights alone (.safetensors, .pth)
     checkpoint: PathBuf,
-    /// Write the figures as test.json into this folder as well
+    /// Write the figures as test.json into this folder as well; searches write what they find there
     #[arg(long, value_name = "DIR")]
     work_dir: Option<PathBuf>,
     #[command(flatten)]
@@ -28,7 +28,13 @@ pub struct Args {
 impl Args {
     pub fn run(self, json: bool) -> Outcome {
         let config = self.config.load()?;
-        let mut runner = self.config.with_weights(&config, &self.checkpoint, &self.device, json)?;
+        let mut runner = self.config.with_weights(
+            &config,
+            &self.checkpoint,
+            self.work_dir.as_deref(),
+            &self.device,
+            json,
+        )?;
         let metrics = runner.test()?;
         if let Some(dir) = &self.work_dir {
             let text = serde_json::to_string_pretty(&metrics).map_err(|e| Failure::new(e.to_string()))?;

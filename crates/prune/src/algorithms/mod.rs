@@ -1,17 +1,48 @@
-//! Algorithms: trainings that remove channels. One a file.
+//! Algorithms: trainings that remove channels, or that train models of several widths. One a file.
 
+mod auto_slim;
+mod average;
 mod group_fisher;
 mod ite_prune;
+mod slimmable_network;
 
+pub use auto_slim::AutoSlim;
 pub use group_fisher::GroupFisherAlgorithm;
 pub use ite_prune::ItePruneAlgorithm;
+pub use slimmable_network::SlimmableNetwork;
 
-use occam_config::{Build, Registry};
+use occam_config::{Build, Error, Registry, Value};
 use occam_train::AlgorithmConfig;
+use occam_zoo::TaskModel;
 
-const TABLE: &[(&str, Build<dyn AlgorithmConfig>)] =
-    &[("GroupFisherAlgorithm", group_fisher::build), ("ItePruneAlgorithm", ite_prune::build)];
+use crate::Supernet;
+
+const TABLE: &[(&str, Build<dyn AlgorithmConfig>)] = &[
+    ("AutoSlim", auto_slim::build),
+    ("GroupFisherAlgorithm", group_fisher::build),
+    ("ItePruneAlgorithm", ite_prune::build),
+    ("SlimmableNetwork", slimmable_network::build),
+];
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.register_all::<dyn AlgorithmConfig>("algorithm", TABLE);
+}
+
+/// Refuses the `init_cfg` of an algorithm, whose config is `value`.
+fn no_init_cfg(value: &Value, init_cfg: Option<&Value>) -> Result<(), Error> {
+    match init_cfg.filter(|v| !v.is_none()) {
+        None => Ok(()),
+        Some(_) => Err(Error::new("`init_cfg` of the algorithm is not supported")
+            .with_help("give it to the architecture, or use `load_from`")
+            .at(value.get("init_cfg").unwrap_or(value))),
+    }
+}
+
+/// The supernet of a model, whose config is `value`.
+fn supernet(task: &TaskModel, value: &Value) -> Result<Supernet, Error> {
+    if task.file.is_some() {
+        let error = Error::new("a model that comes from an ONNX file cannot have several widths");
+        return Err(error.with_help("use an architecture such as `ImageClassifier`").at(value));
+    }
+    Supernet::new(task.graph.clone().into()).map_err(|e| Error::new(e.to_string()).at(value))
 }

@@ -5,26 +5,33 @@ use occam_data::Batch;
 use occam_graph::{Graph, Weights};
 use occam_space::subnet;
 use occam_train::{Algorithm, AlgorithmConfig, Env, Model, Result, Step, StepContext, supervised};
-use occam_zoo::{Architecture, TaskModel};
+use occam_zoo::{Architecture, Inits, TaskModel};
 use serde::Deserialize;
 
 use crate::Shaped;
-use crate::mutators::{ChannelMutator, choices};
+use crate::mutators::{ChannelMutator, choices, read_json};
 use crate::shaped::failed;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Config {
-    architecture: Value,
+pub(super) struct Config {
+    pub(super) architecture: Value,
     #[serde(default)]
-    fix_subnet: Option<Value>,
+    pub(super) fix_subnet: Option<Value>,
     #[serde(default = "one")]
-    divisor: usize,
+    pub(super) divisor: usize,
     #[serde(default)]
-    parse_cfg: Option<Value>,
+    pub(super) parse_cfg: Option<Value>,
     #[serde(default)]
-    data_preprocessor: Option<Value>,
+    pub(super) data_preprocessor: Option<Value>,
+    /// Whether first values are parts of the whole model's.
+    #[serde(skip)]
+    pub(super) init_weight_from_supernet: bool,
 }
+
+/// Kinds of units of which subnets have the first channels.
+const FIRST: [&str; 4] =
+    ["OneShotMutableChannelUnit", "SequentialMutableChannelUnit", "SlimmableChannelUnit", "DMCPChannelUnit"];
 
 fn one() -> usize {
     1
@@ -65,11 +72,23 @@ impl Config {
         let data_preprocessor = self.data_preprocessor.clone().or(model.data_preprocessor);
         Ok((TaskModel { graph, data_preprocessor, ..model }, shaped))
     }
+
+    /// Whether the file is of a mutator whose subnets have the first channels of the whole model.
+    fn has_first_channels(&self) -> Result<bool, ConfigError> {
+        let Some(value) = self.fix_subnet.as_ref().filter(|v| !v.is_none()) else { return Ok(true) };
+        let json = match value.as_str() {
+            Some(path) => read_json(path, value)?,
+            None => value.to_json(),
+        };
+        let kind = json.pointer("/channel_unit_cfg/type").and_then(serde_json::Value::as_str);
+        let kind = kind.and_then(|k| k.rsplit('.').next());
+        Ok(kind.is_some_and(|k| FIRST.contains(&k)))
+    }
 }
 
-struct SubModelConfig {
-    config: Config,
-    architecture: Box<dyn Architecture>,
+pub(super) struct SubModelConfig {
+    pub(super) config: Config,
+    pub(super) architecture: Box<dyn Architecture>,
 }
 
 pub(super) fn build_model(value: &Value, registry: &Registry) -> Result<Box<dyn Architecture>, ConfigError> {
@@ -93,9 +112,18 @@ pub(super) fn build_algorithm(
 
 impl AlgorithmConfig for Config {
     fn build(self: Box<Self>, env: &Env<'_>) -> Result<Box<dyn Algorithm>> {
-        let (task, shaped) = self.narrow(env.task_model(&self.architecture)?)?;
-        let model = Model::new(task, env.seed, &env.device)?;
-        Ok(Box::new(GroupFisherDeploySubModel { model, shaped, divisor: self.divisor, adopts: false }))
+        let first = self.has_first_channels()?;
+        let whole = env.task_model(&self.architecture)?;
+        let (model, shaped) = if self.init_weight_from_supernet {
+            let weights = occam_zoo::initialize(&whole.graph, &whole.inits, env.seed)?;
+            let (task, shaped) = self.narrow(TaskModel { inits: Inits::default(), ..whole })?;
+            let weights = shaped.part(&weights).map_err(failed)?;
+            (Model::with_weights(task, &weights, &env.device)?, shaped)
+        } else {
+            let (task, shaped) = self.narrow(whole)?;
+            (Model::new(task, env.seed, &env.device)?, shaped)
+        };
+        Ok(Box::new(GroupFisherDeploySubModel { model, shaped, divisor: self.divisor, adopts: false, first }))
     }
 
     fn check(&self, env: &Env<'_>) -> Result<()> {
@@ -118,12 +146,17 @@ impl AlgorithmConfig for Config {
 /// writes units with the next multiple of channels; those that are added are 0, so that the outputs are the same, but never
 /// more than the architecture has, and none where a layer takes statistics over them. This serves all pruning methods, in
 /// spite of the name.
+///
+/// Where `fix_subnet` is a mutator's config whose units keep their first channels, as those that searches of supernets write,
+/// weights of the whole model are taken, too, and cut.
 pub(super) struct GroupFisherDeploySubModel {
     pub(super) model: Model,
     pub(super) shaped: Shaped,
     pub(super) divisor: usize,
     /// Whether it takes its widths from the weights that are loaded.
     pub(super) adopts: bool,
+    /// Whether it has the first channels of the whole model.
+    pub(super) first: bool,
 }
 
 impl Algorithm for GroupFisherDeploySubModel {
@@ -133,6 +166,24 @@ impl Algorithm for GroupFisherDeploySubModel {
 
     fn adopt(&mut self, weights: &Weights) -> Result<()> {
         if self.adopts { self.shaped.adopt(&mut self.model, weights) } else { Ok(()) }
+    }
+
+    fn accept(&self, weights: &Weights) -> Result<Option<Weights>> {
+        if !self.first {
+            return Ok(None);
+        }
+        let bare = |(name, a): (&String, &occam_graph::Array)| {
+            (name.strip_prefix("architecture.").unwrap_or(name).to_owned(), a.clone())
+        };
+        let all: Weights = weights.iter().map(bare).collect();
+        if occam_graph::fit(self.model.graph(), &all)?.mismatched.is_empty() {
+            return Ok(None);
+        }
+        let whole = occam_graph::fit(self.shaped.graph(), &all)?;
+        if !(whole.mismatched.is_empty() && whole.missing.is_empty()) {
+            return Ok(None);
+        }
+        Ok(Some(self.shaped.part(&all).map_err(failed)?))
     }
 
     fn exported(&self) -> Result<Option<(Graph, Weights)>> {

@@ -9,19 +9,12 @@ use serde::Deserialize;
 use super::read_json;
 use crate::units::{ChannelUnit, UnitArgs};
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Config {
-    channel_unit_cfg: Value,
+    channel_unit_cfg: Option<Value>,
     parse_cfg: ParseConfig,
     init_cfg: Option<Value>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        let channel_unit_cfg = Value::from("SequentialMutableChannelUnit");
-        Self { channel_unit_cfg, parse_cfg: ParseConfig::default(), init_cfg: None }
-    }
 }
 
 /// `channel_unit_cfg`.
@@ -75,6 +68,9 @@ struct Channel {
 /// One unit's part of the config.
 struct Own {
     args: UnitArgs,
+    candidates: Option<Vec<Choice>>,
+    /// Whether these are its own, not those of all units.
+    given_candidates: bool,
     start: Option<Choice>,
     channels: Option<Channels>,
     /// For the place of errors.
@@ -93,6 +89,8 @@ struct Own {
 ///
 /// `Predefined`, for models of dynamic operators, is refused.
 pub struct ChannelMutator {
+    /// Its name in configs and subnet files.
+    name: &'static str,
     unit: Box<dyn ChannelUnit>,
     default_args: Value,
     own: IndexMap<String, Own>,
@@ -107,6 +105,8 @@ pub struct Unit {
     pub name: String,
     /// How its choices become widths.
     pub args: UnitArgs,
+    /// The choices that it has, where these are given.
+    pub candidates: Option<Vec<Choice>>,
     /// The choice from which its schedule starts, where that is not all channels.
     pub start: Option<Choice>,
     /// Whether it may become narrower.
@@ -117,6 +117,16 @@ pub struct Unit {
 pub type Units = Vec<Unit>;
 
 pub(super) fn build(value: &Value, registry: &Registry) -> Result<Box<ChannelMutator>, Error> {
+    build_as("ChannelMutator", "SequentialMutableChannelUnit", value, registry)
+}
+
+/// A mutator of another name, with another kind of units where the config names none.
+pub(super) fn build_as(
+    name: &'static str,
+    kind: &str,
+    value: &Value,
+    registry: &Registry,
+) -> Result<Box<ChannelMutator>, Error> {
     let config: Config = value.parse()?;
     let place = |key: &str| value.get(key).unwrap_or(value);
     if config.init_cfg.as_ref().is_some_and(|v| !v.is_none()) {
@@ -140,9 +150,10 @@ pub(super) fn build(value: &Value, registry: &Registry) -> Result<Box<ChannelMut
             return Err(error.with_help("known: ChannelAnalyzer, Config").at(place("parse_cfg.type")));
         }
     };
-    let cfg = match config.channel_unit_cfg.as_str() {
-        Some(_) => UnitsConfig { kind: config.channel_unit_cfg, default_args: None, units: None },
-        None => units_config(&config.channel_unit_cfg)?,
+    let given = config.channel_unit_cfg.filter(|v| !v.is_none()).unwrap_or_else(|| Value::from(kind));
+    let cfg = match given.as_str() {
+        Some(_) => UnitsConfig { kind: given, default_args: None, units: None },
+        None => units_config(&given)?,
     };
     let default_args = cfg.default_args.filter(|v| !v.is_none()).unwrap_or_else(|| Dict::new().into());
     let unit = registry.build::<dyn ChannelUnit>(&of_kind(&default_args, &cfg.kind)?)?;
@@ -150,12 +161,15 @@ pub(super) fn build(value: &Value, registry: &Registry) -> Result<Box<ChannelMut
     let units = cfg.units.filter(|v| !v.is_none());
     for (name, entry) in units.map(|v| entries(&v)).transpose()?.unwrap_or_default() {
         let one: UnitConfig = entry.parse()?;
-        let args = match &one.init_args {
-            Some(args) => registry.build::<dyn ChannelUnit>(&of_kind(args, &cfg.kind)?)?.args().clone(),
-            None => unit.args().clone(),
+        let like = match &one.init_args {
+            Some(args) => Some(registry.build::<dyn ChannelUnit>(&of_kind(args, &cfg.kind)?)?),
+            None => None,
         };
+        let like = like.as_deref().unwrap_or(&*unit);
+        let (args, candidates) = (like.args().clone(), like.candidates().map(<[Choice]>::to_vec));
         let start = one.choice.map(|v| choice(&v)).transpose()?;
-        own.insert(name, Own { args, start, channels: one.channels, value: entry });
+        let given_candidates = one.init_args.as_ref().is_some_and(|v| v.get("candidate_choices").is_some());
+        own.insert(name, Own { args, candidates, given_candidates, start, channels: one.channels, value: entry });
     }
     if listed && own.is_empty() {
         let error = Error::new("the units are to be those of the config, which has none");
@@ -163,7 +177,7 @@ pub(super) fn build(value: &Value, registry: &Registry) -> Result<Box<ChannelMut
             .with_help("give `channel_unit_cfg.units`, or parse_cfg=dict(type='ChannelAnalyzer')")
             .at(value));
     }
-    Ok(Box::new(ChannelMutator { unit, default_args, own, listed }))
+    Ok(Box::new(ChannelMutator { name, unit, default_args, own, listed }))
 }
 
 /// `channel_unit_cfg` as a dict, whose `type` is read here, not by the registry.
@@ -213,7 +227,7 @@ fn entries(value: &Value) -> Result<Vec<(String, Value)>, Error> {
 }
 
 /// A number of channels, or a part of them.
-fn choice(value: &Value) -> Result<Choice, Error> {
+pub(crate) fn choice(value: &Value) -> Result<Choice, Error> {
     let number = value.as_i64().and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
     let part = value.as_f64().filter(|r| value.as_i64().is_none() && *r > 0.0 && *r <= 1.0);
     number.map(Choice::Number).or(part.map(Choice::Ratio)).ok_or_else(|| {
@@ -238,6 +252,7 @@ impl ChannelMutator {
             .map(|u| Unit {
                 name: u.name.clone(),
                 args: self.unit.args().clone(),
+                candidates: self.unit.candidates().map(<[Choice]>::to_vec),
                 start: None,
                 mutable: u.kept_by.is_none() && !self.listed,
             })
@@ -255,6 +270,16 @@ impl ChannelMutator {
                 let channels = found.channels;
                 return Err(wrong(format!("unit `{name}` has {channels} channels in this model, not {n}")));
             }
+            let too_many =
+                own.candidates.iter().flatten().find(|c| c.width(found.channels) > found.channels);
+            if let Some(choice) = too_many {
+                let (n, channels) = (choice.width(found.channels), found.channels);
+                return Err(wrong(format!("unit `{name}` has {channels} channels, fewer than its candidate {n}")));
+            }
+            let narrow = own.candidates.iter().flatten().any(|c| c.width(found.channels) < found.channels);
+            if let Some(why) = found.kept_by.as_ref().filter(|_| narrow && own.given_candidates) {
+                return Err(wrong(format!("unit `{name}` cannot be pruned: {why}")));
+            }
             if own.start.is_some_and(|c| c.width(found.channels) > found.channels) {
                 return Err(wrong(format!(
                     "unit `{name}` has {} channels, fewer than its choice",
@@ -264,6 +289,7 @@ impl ChannelMutator {
             *unit = Unit {
                 name: name.clone(),
                 args: own.args.clone(),
+                candidates: own.candidates.clone(),
                 start: own.start,
                 mutable: found.kept_by.is_none(),
             };
@@ -277,10 +303,16 @@ impl ChannelMutator {
         let mut config = subnet::config(trace, widths, Template::default());
         let mut own = serde_json::Map::new();
         for ((unit, found), width) in units.iter().zip(&trace.units).zip(widths) {
-            let init_args = unit.args.template(found.channels);
+            let mut init_args = unit.args.template(found.channels);
+            if let (Some(candidates), Some(args)) = (&unit.candidates, init_args.as_object_mut()) {
+                let widths = candidates.iter().map(|&c| unit.args.width(c, found.channels).into());
+                args.insert("candidate_choices".into(), serde_json::Value::Array(widths.collect()));
+                args.insert("choice_mode".into(), "number".into());
+            }
             own.insert(unit.name.clone(), serde_json::json!({ "init_args": init_args, "choice": width }));
         }
         let parts = [
+            ("/type", self.name.into()),
             ("/channel_unit_cfg/type", self.unit.name().into()),
             ("/channel_unit_cfg/default_args", self.default_args.to_json()),
             ("/channel_unit_cfg/units", own.into()),

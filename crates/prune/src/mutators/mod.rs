@@ -3,14 +3,23 @@
 mod channel;
 mod choices;
 mod group_fisher;
+mod one_shot;
+mod slimmable;
 
+pub(crate) use channel::choice;
 pub use channel::{ChannelMutator, Unit, Units};
 pub(crate) use choices::{choices, read_json};
+pub use one_shot::OneShot;
+pub use slimmable::subnets;
 
 use occam_config::{Build, Registry};
 
-const TABLE: &[(&str, Build<ChannelMutator>)] =
-    &[("ChannelMutator", channel::build), ("GroupFisherChannelMutator", group_fisher::build)];
+const TABLE: &[(&str, Build<ChannelMutator>)] = &[
+    ("ChannelMutator", channel::build),
+    ("GroupFisherChannelMutator", group_fisher::build),
+    ("OneShotChannelMutator", one_shot::build),
+    ("SlimmableChannelMutator", slimmable::build),
+];
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.register_all::<ChannelMutator>("mutator", TABLE);

@@ -1,14 +1,17 @@
 //! Kinds of channel units: how wide a unit becomes and which of its channels stay. One a file.
 
 mod args;
+mod candidates;
 mod group_fisher;
 mod l1;
 mod sequential;
 
 pub use args::UnitArgs;
 pub use group_fisher::{FisherArgs, GroupFisherChannelUnit, Normalization};
+pub use candidates::OneShotMutableChannelUnit;
 
 use occam_config::{Build, Registry};
+use occam_space::subnet::Choice;
 
 use crate::importance::Subject;
 use crate::{Result, Scores};
@@ -26,6 +29,11 @@ pub trait ChannelUnit: Send + Sync {
         None
     }
 
+    /// The choices that are there, in the order in which they are written; none where any width may be chosen.
+    fn candidates(&self) -> Option<&[Choice]> {
+        None
+    }
+
     /// How much each channel matters; none where the first ones stay.
     ///
     /// # Errors
@@ -36,7 +44,9 @@ pub trait ChannelUnit: Send + Sync {
 const TABLE: &[(&str, Build<dyn ChannelUnit>)] = &[
     ("GroupFisherChannelUnit", group_fisher::build),
     ("L1MutableChannelUnit", l1::build),
+    ("OneShotMutableChannelUnit", candidates::build_one_shot),
     ("SequentialMutableChannelUnit", sequential::build),
+    ("SlimmableChannelUnit", candidates::build_slimmable),
 ];
 
 pub(crate) fn register(registry: &mut Registry) {

@@ -31,6 +31,14 @@ pub fn shrink(
     resize(graph, weights, &Cuts::of(graph, trace, selection)?, &|_| Ok(Fill::Zero))
 }
 
+/// As [`shrink`], without weights.
+///
+/// # Errors
+/// A node cannot follow: the error names it.
+pub fn narrow(graph: &Graph, trace: &Trace, selection: &Selection) -> Result<Graph> {
+    resized(graph, &Cuts::of(graph, trace, selection)?, &|_| Ok(Fill::Zero))
+}
+
 /// 1.0 as IEEE's half precision has it.
 const ONE_F16: u16 = 0x3c00;
 /// 1.0 as `bfloat16`, the upper half of an `f32`.
@@ -63,42 +71,51 @@ fn resize(
     cuts: &Cuts,
     fill: &dyn Fn(ValueId) -> Result<Fill>,
 ) -> Result<(Graph, Weights)> {
-    let (mut small, mut sliced) = (graph.clone(), weights.clone());
+    let mut other = weights.clone();
+    for (value, axes) in cuts.by_value() {
+        let v = graph.value(value)?;
+        if let Source::Param(_) = v.source {
+            let Some(array) = weights.get(&v.name) else { return Err(Error::Weights(v.name.clone())) };
+            if v.fact.known_shape().as_deref() != Some(array.shape()) {
+                return Err(Error::Weights(v.name.clone()));
+            }
+            let fill = fill(value)?.bytes(array.dtype());
+            other.insert(v.name.clone(), cuts::sliced(array, &axes, &fill)?);
+        }
+    }
+    Ok((resized(graph, cuts, fill)?, other))
+}
+
+/// `graph` after what `cuts` says.
+fn resized(graph: &Graph, cuts: &Cuts, fill: &dyn Fn(ValueId) -> Result<Fill>) -> Result<Graph> {
+    let mut other = graph.clone();
     for (value, axes) in cuts.by_value() {
         let v = graph.value(value)?;
         match v.source {
-            Source::Param(_) => {
-                let Some(array) = weights.get(&v.name) else { return Err(Error::Weights(v.name.clone())) };
-                if v.fact.known_shape().as_deref() != Some(array.shape()) {
-                    return Err(Error::Weights(v.name.clone()));
-                }
-                let fill = fill(value)?.bytes(array.dtype());
-                sliced.insert(v.name.clone(), cuts::sliced(array, &axes, &fill)?);
-                small.set_fact(value, cuts.fact(graph, value)?)?;
-            }
+            Source::Param(_) => other.set_fact(value, cuts.fact(graph, value)?)?,
             Source::Const => {
                 if let Some(array) = v.constant() {
                     let fill = fill(value)?.bytes(array.dtype());
-                    small.set_const(value, cuts::sliced(array, &axes, &fill)?)?;
+                    other.set_const(value, cuts::sliced(array, &axes, &fill)?)?;
                 }
             }
             Source::Input | Source::Node(..) => {}
         }
     }
-    let mut patch = Patch::new("shrink");
+    let mut patch = Patch::new("resize");
     for id in graph.order()? {
         let node = graph.node(id)?;
         if node.inputs.iter().chain(&node.outputs).any(|&v| cuts.touches(v)) {
-            nodes::follow(graph, &mut small, id, cuts, &mut patch)?;
+            nodes::follow(graph, &mut other, id, cuts, &mut patch)?;
         }
     }
     if patch.is_empty() {
-        small.infer()?;
+        other.infer()?;
     } else {
-        patch.apply(&mut small)?;
+        patch.apply(&mut other)?;
     }
-    check(graph, &small, cuts)?;
-    Ok((small, sliced))
+    check(graph, &other, cuts)?;
+    Ok(other)
 }
 
 /// Refuses a result whose sizes are not those of `graph` after what `cuts` says.

@@ -17,6 +17,9 @@ pub(super) struct Tried {
 /// `config` with synthetic images of the right size in the place of its data, and without what it loads weights from.
 pub(super) fn without_data(config: &Value, registry: &Registry) -> Result<Tried> {
     let mut config = config.clone();
+    for side in ["val", "test"] {
+        own_data(&mut config, side);
+    }
     let classes = config
         .get("model")
         .and_then(head_classes)
@@ -39,6 +42,20 @@ pub(super) fn without_data(config: &Value, registry: &Registry) -> Result<Tried>
         }
     }
     Ok(Tried { config, train, val })
+}
+
+/// Makes what a loop has as data of its own the data of its side, which is the same to it.
+fn own_data(config: &mut Value, side: &str) {
+    let own = |config: &mut Value, key: &str| {
+        config.as_dict_mut()?.get_mut(&format!("{side}_cfg"))?.as_dict_mut()?.remove(key)
+    };
+    for key in ["dataloader", "evaluator"] {
+        if let Some(value) = own(config, key).filter(|v| !v.is_none())
+            && let Some(dict) = config.as_dict_mut()
+        {
+            dict.insert(format!("{side}_{key}"), value);
+        }
+    }
 }
 
 /// Replaces the data set of one loader, and says how many images it has.

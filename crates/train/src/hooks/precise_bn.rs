@@ -3,11 +3,11 @@
 use indexmap::IndexMap;
 use occam_config::{Error, Registry, Value};
 use occam_engine::{Mode, Request, Tensor};
-use occam_graph::{Graph, Op};
 use serde::Deserialize;
 
 use super::Hook;
 use crate::runner::Runner;
+use crate::space::statistics;
 use crate::{Result, Step, StepContext};
 
 #[derive(Deserialize)]
@@ -36,20 +36,6 @@ pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn Hook>, Error>
         return Err(Error::new("PreciseBNHook: `interval` and `num_samples` must be at least 1").at(value));
     }
     Ok(Box::new(PreciseBnHook { config }))
-}
-
-/// The running statistics of a graph, with the share of a batch in them.
-fn statistics(graph: &Graph) -> Result<Vec<(String, f64)>> {
-    let mut found = Vec::new();
-    for (_, node) in graph.nodes() {
-        if let (Op::BatchNorm(norm), Some(running)) = (&node.op, node.inputs.get(3..5)) {
-            // A frozen norm uses its statistics and never moves them.
-            for &id in running.iter().filter(|_| !norm.frozen) {
-                found.push((graph.value(id)?.name.clone(), norm.momentum));
-            }
-        }
-    }
-    Ok(found)
 }
 
 fn update(runner: &mut Runner, num_samples: usize) -> Result<()> {

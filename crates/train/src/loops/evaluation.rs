@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use occam_config::{Error, Registry, Value};
-use occam_data::{Evaluator, Loader};
+use occam_data::{Evaluator, Loader, Seed};
 use serde::Deserialize;
 
 use crate::evaluate::{Metrics, evaluate};
@@ -25,6 +25,23 @@ pub trait EvalLoop: Send {
         reporter: &mut dyn Reporter,
     ) -> Result<Metrics>;
 
+    /// Whether it needs training data, beside those that it measures on.
+    fn needs_training_data(&self) -> bool {
+        false
+    }
+
+    /// Told once, before the first [`EvalLoop::run`], what else the run has.
+    ///
+    /// # Errors
+    /// The run does not fit the loop.
+    fn begin(&mut self, run: EvalRun<'_>) -> Result<()> {
+        let _ = run;
+        Ok(())
+    }
+
+    /// Told before a trial of the run on a batch or two: what takes long and needs no proof is to be short.
+    fn shorten(&mut self) {}
+
     /// Called after a validation of a run that writes into `work_dir`; what was written there, for people.
     ///
     /// # Errors
@@ -33,6 +50,16 @@ pub trait EvalLoop: Send {
         let _ = (algorithm, work_dir);
         Ok(None)
     }
+}
+
+/// What a run has, for loops that need it.
+pub struct EvalRun<'a> {
+    /// The training data, where there are any and the loop needs them.
+    pub training: Option<Loader>,
+    /// Seed of the run.
+    pub seed: Seed,
+    /// Where results go.
+    pub work_dir: &'a Path,
 }
 
 /// `ValLoop` and `TestLoop`: measure the model that will be exported.

@@ -5,7 +5,7 @@ mod evaluation;
 mod intervals;
 mod iter_based;
 
-pub use evaluation::{EvalLoop, ValLoop};
+pub use evaluation::{EvalLoop, EvalRun, ValLoop};
 
 use occam_config::{Build, Registry, Value};
 use occam_engine::schedule::Length;
@@ -61,12 +61,18 @@ pub fn train_loop(value: &Value, registry: &Registry) -> Result<Box<dyn TrainLoo
     Ok(build(&short, registry).map_err(|e| e.at(value))?)
 }
 
-/// Reads `val_cfg` or `test_cfg`.
+/// Reads `val_cfg` or `test_cfg`. Its `dataloader` and `evaluator`, which any loop may have, are the run's business.
 ///
 /// # Errors
 /// A key is unknown or of the wrong type.
 pub fn eval_loop(value: Option<&Value>, registry: &Registry) -> Result<Box<dyn EvalLoop>> {
-    match value.filter(|v| !v.is_none()) {
+    let mut own = value.filter(|v| !v.is_none()).cloned();
+    if let Some(dict) = own.as_mut().and_then(Value::as_dict_mut) {
+        for key in ["dataloader", "evaluator"] {
+            dict.remove(key);
+        }
+    }
+    match &own {
         Some(v) if v.get("type").is_some() => Ok(registry.build::<dyn EvalLoop>(v)?),
         Some(v) => Ok(evaluation::build(v, registry).map_err(|e| e.at(v))?),
         None => Ok(Box::new(ValLoop)),

@@ -12,6 +12,7 @@ use super::{Evaluation, MakeDataset, Resume, RunOptions, Runner, Training};
 use crate::algorithm::Env;
 use crate::checkpoint::Info;
 use crate::evaluate::Metrics;
+use crate::loops::EvalRun;
 use crate::log::LogProcessor;
 use crate::model::summary;
 use crate::optim::OptimWrapper;
@@ -92,15 +93,21 @@ impl Runner {
             Ok(Loader::new(dataset.into(), preprocessor.clone(), sampler.into(), loading)?)
         };
         let evaluation = |side: &str| -> Result<Option<Evaluation>> {
-            let Some(loader) = present(config, &format!("{side}_dataloader")) else { return Ok(None) };
-            let evaluator = need(config, &format!("{side}_evaluator"), &format!("`{side}_dataloader`"))?;
+            // As in mmengine a loop may have data and evaluator of its own.
+            let own = |key: &str| present(config, &format!("{side}_cfg.{key}"));
+            let loader = own("dataloader").or_else(|| present(config, &format!("{side}_dataloader")));
+            let Some(loader) = loader else { return Ok(None) };
+            let evaluator = match own("evaluator") {
+                Some(evaluator) => evaluator,
+                None => need(config, &format!("{side}_evaluator"), &format!("`{side}_dataloader`"))?,
+            };
             Ok(Some(Evaluation {
                 loader: load(LoaderConfig::from_value(loader)?)?,
                 evaluator: Evaluator::from_config(evaluator, registry)?,
                 eval_loop: loops::eval_loop(config.get(&format!("{side}_cfg")), registry)?,
             }))
         };
-        let (val, test) = (evaluation("val")?, evaluation("test")?);
+        let (mut val, mut test) = (evaluation("val")?, evaluation("test")?);
         let training = match present(config, "train_cfg") {
             None => None,
             Some(train_cfg) => {
@@ -113,6 +120,16 @@ impl Runner {
                 Some(training)
             }
         };
+        for side in [&mut val, &mut test].into_iter().flatten() {
+            let loader = match (side.eval_loop.needs_training_data(), &training) {
+                (false, _) => None,
+                (true, Some(training)) => Some(training.loader.clone()),
+                (true, None) => present(config, "train_dataloader")
+                    .map(|v| load(LoaderConfig::from_value(v)?.for_training()))
+                    .transpose()?,
+            };
+            side.eval_loop.begin(EvalRun { training: loader, seed, work_dir: &options.work_dir })?;
+        }
         let hooks =
             hooks::from_config(present(config, "default_hooks"), present(config, "custom_hooks"), registry)?;
         let log_processor = match present(config, "log_processor") {
@@ -168,9 +185,8 @@ impl Runner {
     pub fn for_testing(config: &Value, options: RunOptions<'_>) -> Result<Self> {
         let mut config = config.clone();
         if let Some(dict) = config.as_dict_mut() {
-            for key in
-                ["train_cfg", "train_dataloader", "val_dataloader", "val_evaluator", "val_cfg", "load_from"]
-            {
+            // Loops may calibrate a model by training data.
+            for key in ["train_cfg", "val_dataloader", "val_evaluator", "val_cfg", "load_from"] {
                 dict.remove(key);
             }
             if let Some(model) = dict.get_mut("model") {

@@ -31,6 +31,7 @@ impl Runner {
             }
         }
         if let Some(val) = &mut self.val {
+            val.eval_loop.shorten();
             let asked = Instant::now();
             for batch in val.loader.epoch(0, 0) {
                 batch?;
