@@ -7,6 +7,7 @@
 
 pub mod algorithms;
 mod error;
+pub mod hooks;
 pub mod importance;
 pub mod loops;
 pub mod models;
@@ -28,6 +29,7 @@ pub fn register(registry: &mut occam_config::Registry) {
     units::register(registry);
     mutators::register(registry);
     algorithms::register(registry);
+    hooks::register(registry);
     loops::register(registry);
     models::register(registry);
 }

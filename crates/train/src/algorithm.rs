@@ -1,5 +1,6 @@
 //! What a training step does.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -65,12 +66,33 @@ pub struct Step {
 /// A way to train: what is computed from a batch.
 ///
 /// An algorithm never steps an optimizer itself and knows nothing of distribution.
-pub trait Algorithm: Send {
+/// Hooks that serve one algorithm alone find it by its type (`dyn Any`).
+pub trait Algorithm: Any + Send {
     /// Computes losses and gradients of one batch, and updates buffers.
     ///
     /// # Errors
     /// The batch does not fit, or a loss is no number.
     fn train_step(&mut self, batch: &Batch, context: &StepContext) -> Result<Step>;
+
+    /// A further part of the same iteration, where an iteration has several updates: called after the gradients of the part
+    /// before moved the parameters, with 1, 2, .. as `part`, until there is none. The iteration's figures are those of all
+    /// parts.
+    ///
+    /// # Errors
+    /// As [`Algorithm::train_step`].
+    fn next_part(&mut self, part: usize, batch: &Batch, context: &StepContext) -> Result<Option<Step>> {
+        let _ = (part, batch, context);
+        Ok(None)
+    }
+
+    /// Makes [`Algorithm::architecture`] what follows from the present parameters, where it is not these themselves. Called
+    /// before every validation, test and export.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn settle(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// The model that is evaluated and exported.
     fn architecture(&self) -> &Model;

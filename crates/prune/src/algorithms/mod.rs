@@ -2,10 +2,14 @@
 
 mod auto_slim;
 mod average;
+mod dcff;
+mod dmcp;
 mod ite_prune;
 mod slimmable_network;
 
 pub use auto_slim::AutoSlim;
+pub use dcff::Dcff;
+pub use dmcp::{Dmcp, FlopsLoss, Groups, Rates};
 pub use ite_prune::ItePruneAlgorithm;
 pub use slimmable_network::SlimmableNetwork;
 
@@ -17,6 +21,8 @@ use crate::Supernet;
 
 const TABLE: &[(&str, Build<dyn AlgorithmConfig>)] = &[
     ("AutoSlim", auto_slim::build),
+    ("DCFF", dcff::build),
+    ("DMCP", dmcp::build),
     ("ItePruneAlgorithm", ite_prune::build),
     ("SlimmableNetwork", slimmable_network::build),
 ];

@@ -180,6 +180,22 @@ pub(super) fn build_as(
     Ok(Box::new(ChannelMutator { name, unit, default_args, own, listed }))
 }
 
+/// As [`build_as`], of units of that kind and no other.
+pub(super) fn build_of(
+    name: &'static str,
+    kind: &str,
+    value: &Value,
+    registry: &Registry,
+) -> Result<Box<ChannelMutator>, Error> {
+    let mutator = build_as(name, kind, value, registry)?;
+    let found = mutator.unit.name();
+    if found != kind {
+        let error = Error::new(format!("the units of a {name} are of kind {kind}, not {found}"));
+        return Err(error.at(value.get("channel_unit_cfg").unwrap_or(value)));
+    }
+    Ok(mutator)
+}
+
 /// `channel_unit_cfg` as a dict, whose `type` is read here, not by the registry.
 fn units_config(value: &Value) -> Result<UnitsConfig, Error> {
     let Some(kind) = value.get("type").cloned() else {

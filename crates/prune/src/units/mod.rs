@@ -2,11 +2,15 @@
 
 mod args;
 mod candidates;
+mod dcff;
+mod dmcp;
 mod l1;
 mod sequential;
 
 pub use args::UnitArgs;
 pub use candidates::OneShotMutableChannelUnit;
+pub use dcff::DcffChannelUnit;
+pub use dmcp::DmcpChannelUnit;
 
 use occam_config::{Build, Registry};
 use occam_space::subnet::Choice;
@@ -35,6 +39,8 @@ pub trait ChannelUnit: Send + Sync {
 }
 
 const TABLE: &[(&str, Build<dyn ChannelUnit>)] = &[
+    ("DCFFChannelUnit", dcff::build),
+    ("DMCPChannelUnit", dmcp::build),
     ("L1MutableChannelUnit", l1::build),
     ("OneShotMutableChannelUnit", candidates::build_one_shot),
     ("SequentialMutableChannelUnit", sequential::build),
