@@ -201,7 +201,7 @@ pub trait AlgorithmConfig {
 
 impl Env<'_> {
     /// The task model of a config: `dict(type='ImageClassifier', ..)`, or `dict(cfg_path='mmcls::..',
-    /// pretrained=False)`, which takes `model` of another config file.
+    /// pretrained=False)`, which takes `model` of another config file; other keys of that dict take the place of the model's.
     ///
     /// # Errors
     /// The config is wrong.
@@ -225,7 +225,14 @@ impl Env<'_> {
         let model = config
             .get("model")
             .ok_or_else(|| occam_config::Error::new(format!("{name} has no `model`")).at(path))?;
-        self.task_model(model)
+        let mut model = model.clone();
+        for (key, own) in value.as_dict().into_iter().flat_map(occam_config::Dict::iter) {
+            let is_own = key.as_str().is_some_and(|k| !k.starts_with('_') && !["cfg_path", "pretrained"].contains(&k));
+            if let (true, Some(dict)) = (is_own, model.as_dict_mut()) {
+                dict.insert(key.clone(), own.clone());
+            }
+        }
+        self.task_model(&model)
     }
 
     /// The algorithm of a run's `model`: one registered by name, or a task model trained as it is.

@@ -71,16 +71,15 @@ impl Hook for DmcpSubnetHook {
             .map_err(|source| occam_train::Error::Io { path: folder.clone(), source })?;
         let (seed, image) = (runner.seed(), runner.image_size()?);
         let dmcp = dmcp(runner)?;
-        let target = dmcp.target_macs();
-        let millions = |macs: u64| macs as f64 / 1e6;
+        let (target, macs_of) = (dmcp.target_macs(), dmcp.macs_of(image)?);
         let mut notes = Vec::new();
         for number in 1..=self.subnet_sample_num {
             let mut random = seed.stream("dmcp.subnets", &[number]);
             let mut found = None;
             for _ in 0..TRIES {
                 let widths = dmcp.draw(&mut random)?;
-                let macs = dmcp.resources(&widths, image)?.macs;
-                if (macs as f64 - target).abs() <= NEAR * target {
+                let macs = macs_of(&widths);
+                if (macs - target).abs() <= NEAR * target {
                     found = Some((widths, macs));
                     break;
                 }
@@ -95,12 +94,12 @@ impl Hook for DmcpSubnetHook {
             };
             let name = format!("subnet_{number}.json");
             write(&folder.join(&name), &dmcp.subnet_of(&widths))?;
-            notes.push(format!("wrote {FOLDER}/{name}: {:.3} million multiply-accumulates", millions(macs)));
+            notes.push(format!("wrote {FOLDER}/{name}: {:.3} million multiply-accumulates", macs / 1e6));
         }
         let widths = dmcp.expected_widths()?;
-        let macs = dmcp.resources(&widths, image)?.macs;
+        let macs = macs_of(&widths);
         write(&folder.join(EXPECTED), &dmcp.subnet_of(&widths))?;
-        notes.push(format!("wrote {FOLDER}/{EXPECTED}: {:.3} million multiply-accumulates", millions(macs)));
+        notes.push(format!("wrote {FOLDER}/{EXPECTED}: {:.3} million multiply-accumulates", macs / 1e6));
         notes.iter().for_each(|note| runner.message(note));
         Ok(())
     }

@@ -17,6 +17,7 @@ use occam_zoo::{Sites, TaskModel};
 use serde::Deserialize;
 
 use super::ite_prune::{Goal, goals, widths};
+use super::{no_init_cfg, supernet};
 use crate::mutators::{ChannelMutator, Units};
 use crate::shaped::failed;
 use crate::{Error, Subnet, Supernet};
@@ -60,10 +61,7 @@ struct Config {
 pub(super) fn build(value: &Value, registry: &Registry) -> Result<Box<dyn AlgorithmConfig>, ConfigError> {
     let keys: Keys = value.parse()?;
     let at = |key: &str, message: &str| ConfigError::new(message).at(value.get(key).unwrap_or(value));
-    if keys.init_cfg.as_ref().is_some_and(|v| !v.is_none()) {
-        let error = at("init_cfg", "`init_cfg` of the algorithm is not supported");
-        return Err(error.with_help("give it to the architecture, or use `load_from`"));
-    }
+    no_init_cfg(value, keys.init_cfg.as_ref())?;
     match (keys.step_freq, keys.prune_times) {
         (Some(0), 0) => return Err(at("step_freq", "`step_freq` or `prune_times` must be at least 1")),
         (Some(1..), 1..) => {
@@ -93,7 +91,7 @@ struct Plan {
 impl Config {
     fn plan(&self, task: &TaskModel) -> Result<Plan, ConfigError> {
         let wrong = |e: Error| ConfigError::new(e.to_string()).at(&self.value);
-        let supernet = Supernet::new(Arc::new(task.graph.clone())).map_err(wrong)?;
+        let supernet = supernet(task, &self.value)?;
         let trace = supernet.trace();
         let units = self.mutator.units(trace)?;
         let goals = goals(self.keys.target_pruning_ratio.as_ref(), &units, trace)?;

@@ -1,7 +1,5 @@
 //! From a config to the algorithm.
 
-use std::sync::Arc;
-
 use occam_config::{Error as ConfigError, Registry, Value};
 use occam_distill::{Distiller, DistillerConfig, Side, Subject};
 use occam_graph::{Array, Role};
@@ -14,6 +12,7 @@ use super::plan::{Sampled, Strategy};
 use super::{Dmcp, FlopsLoss, Groups, Target, Width};
 use crate::mutators::{DmcpChannelMutator, Units};
 use crate::Supernet;
+use crate::algorithms::{no_init_cfg, supernet};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,9 +78,7 @@ pub(in crate::algorithms) fn build(
 ) -> Result<Box<dyn AlgorithmConfig>, ConfigError> {
     let keys: Keys = value.parse()?;
     let at = |key: &str, message: &str| Err(ConfigError::new(message).at(value.get(key).unwrap_or(value)));
-    if keys.init_cfg.as_ref().is_some_and(|v| !v.is_none()) {
-        return at("init_cfg", "`init_cfg` of the algorithm is not supported; give it to the architecture");
-    }
+    no_init_cfg(value, keys.init_cfg.as_ref())?;
     if keys.strategy.is_empty() {
         return at("strategy", "`strategy` must name a subnet at least");
     }
@@ -114,7 +111,7 @@ impl Config {
     fn plan(&self, task: &TaskModel, registry: &Registry) -> Result<Plan, ConfigError> {
         let (mutator, value) = (&self.mutator, &self.value);
         let wrong = |message: String| ConfigError::new(message).at(value);
-        let supernet = Supernet::new(Arc::new(task.graph.clone())).map_err(|e| wrong(e.to_string()))?;
+        let supernet = supernet(task, value)?;
         let trace = supernet.trace();
         let units = mutator.channels.units(trace)?;
         let mut number = 0;

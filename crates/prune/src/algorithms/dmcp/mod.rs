@@ -20,7 +20,7 @@ use occam_distill::{Distiller, Observed, Side};
 use occam_engine::{Mode, Request, Tensor, collect};
 use occam_graph::Weights;
 use occam_space::subnet::Choice;
-use occam_space::{Resources, SmoothMacs};
+use occam_space::SmoothMacs;
 use occam_train::{Algorithm, Error, GradientMap, Model, Result, Step, StepContext, scalars, total};
 use occam_zoo::{Losses, Sites};
 
@@ -168,12 +168,19 @@ impl Dmcp {
         Ok(self.allowed(&self.each(|n| n, |groups, alpha| groups.draw(alpha, random))?))
     }
 
-    /// What one image of `[channels, height, width]` costs at `widths`.
+    fn smooth(&self, image: [usize; 3]) -> Result<SmoothMacs> {
+        let graph = self.supernet.graph();
+        let bindings = bindings(graph, image).map_err(failed)?;
+        SmoothMacs::new(graph, self.supernet.trace(), &bindings).map_err(failed)
+    }
+
+    /// Tells how many multiply-accumulates one image of `[channels, height, width]` costs at widths.
     ///
     /// # Errors
     /// The graph has sizes that images do not say.
-    pub fn resources(&self, widths: &[usize], image: [usize; 3]) -> Result<Resources> {
-        self.supernet.resources(widths, image).map_err(failed)
+    pub fn macs_of(&self, image: [usize; 3]) -> Result<impl Fn(&[usize]) -> f64 + use<>> {
+        let smooth = self.smooth(image)?;
+        Ok(move |widths: &[usize]| smooth.at(&widths.iter().map(|&w| w as f64).collect::<Vec<_>>()).0)
     }
 
     /// Multiply-accumulates that are wanted.
@@ -206,9 +213,7 @@ impl Dmcp {
         if self.macs.as_ref().is_some_and(|(known, _)| *known == image) {
             return Ok(());
         }
-        let graph = self.supernet.graph();
-        let bindings = bindings(graph, image).map_err(failed)?;
-        let macs = SmoothMacs::new(graph, self.supernet.trace(), &bindings).map_err(failed)?;
+        let macs = self.smooth(image)?;
         let at = |widths: Vec<f64>| macs.at(&widths).0;
         let most = at(self.each(|n| n as f64, |groups, _| groups.channels() as f64)?);
         let least = at(self.each(|n| n as f64, |groups, _| groups.least as f64)?);
