@@ -108,7 +108,12 @@ fn outputs(onnx: &Path) -> Vec<f64> {
 }
 
 fn same_bits(a: &Path, b: &Path) {
-    assert!(std::fs::read(a).unwrap() == std::fs::read(b).unwrap(), "{} and {} differ", a.display(), b.display());
+    assert!(
+        std::fs::read(a).unwrap() == std::fs::read(b).unwrap(),
+        "{} and {} differ",
+        a.display(),
+        b.display()
+    );
 }
 
 /// Rows of a matrix of `rows` rows.
@@ -120,13 +125,16 @@ fn rows(array: &Array, rows: usize) -> Vec<Vec<f64>> {
 #[test]
 fn fused_filters_follow_all_filters_and_are_exported() {
     let dir = tempfile::tempdir().unwrap();
-    let hooks = format!("{SGD}val_cfg = dict(type='mmrazor.ItePruneValLoop')\ncustom_hooks = [dict(type='EMAHook', momentum=0.1)]");
+    let hooks = format!(
+        "{SGD}val_cfg = dict(type='mmrazor.ItePruneValLoop')\ncustom_hooks = [dict(type='EMAHook', momentum=0.1)]"
+    );
     let config = write(dir.path(), "config.py", &dcff(&format!("{TARGET}, step_freq=1")), &hooks);
     let whole = dir.path().join("whole");
     let told = works(&["train", text(&config), "--work-dir", text(&whole)]);
     // Temperatures of epochs 0, 1 and 2 of 3.
     for (time, temperature) in [(1, "1.0000"), (2, "0.0002"), (3, "0.0001")] {
-        let line = format!("compared the filters, {time} of 3, at temperature {temperature}: 3 units are narrower");
+        let line =
+            format!("compared the filters, {time} of 3, at temperature {temperature}: 3 units are narrower");
         assert!(told.contains(&line), "{line:?} is not in {told}");
     }
     let units = &json(&whole.join("fix_subnet.json"))["channel_unit_cfg"]["units"];
@@ -136,7 +144,8 @@ fn fused_filters_follow_all_filters_and_are_exported() {
 
     // All filters are trained: each has moved between two checkpoints, also those whose row was not kept.
     let name = "architecture.backbone.layer1.0.conv1.weight";
-    let (early, last) = (weights(&whole.join("iter_7.safetensors")), weights(&whole.join("iter_30.safetensors")));
+    let (early, last) =
+        (weights(&whole.join("iter_7.safetensors")), weights(&whole.join("iter_30.safetensors")));
     assert_eq!(early[name].shape(), [8, 8, 3, 3]);
     for (a, b) in rows(&early[name], 8).iter().zip(rows(&last[name], 8)) {
         assert!(a.iter().zip(b).any(|(x, y)| (x - y).abs() > 1e-4));
@@ -148,7 +157,8 @@ fn fused_filters_follow_all_filters_and_are_exported() {
         assert!(row.iter().filter(|p| **p > 0.01).count() > 1, "at temperature 1 filters are mixed: {row:?}");
     }
     let written = whole.join("fix_subnet_weight.pth");
-    let small = occam::io::weights::read(&written, &occam::io::weights::ReadOptions::default()).unwrap().weights;
+    let small =
+        occam::io::weights::read(&written, &occam::io::weights::ReadOptions::default()).unwrap().weights;
     assert_eq!(small[name].shape(), [3, 4, 3, 3]);
     let similarity = rows(&last["mutator.similarity.backbone.layer1.0.conv1"], 8);
     let full = rows(&last[name], 8);
@@ -186,7 +196,14 @@ fn fused_filters_follow_all_filters_and_are_exported() {
     let other = dir.path().join("compact.onnx");
     works(&["export", text(&compact), text(&written), "-o", text(&other)]);
     assert_close("the compact model", &outputs(&other), &outputs(&onnx), 1e-6);
-    works(&["train", text(&compact), "--work-dir", text(&dir.path().join("w")), "--cfg-options", "train_cfg.max_epochs=1"]);
+    works(&[
+        "train",
+        text(&compact),
+        "--work-dir",
+        text(&dir.path().join("w")),
+        "--cfg-options",
+        "train_cfg.max_epochs=1",
+    ]);
     let told = works(&["test", text(&config), text(&whole.join("iter_30.safetensors"))]);
     assert!(told.contains("accuracy"), "{told}");
 }
@@ -203,7 +220,10 @@ fn widths_are_learned_towards_the_target() {
     // Nothing of the architecture moves before its time.
     let arch = |name: &str| -> Vec<f64> {
         let all = weights(&whole.join(name));
-        all.iter().filter(|(n, _)| n.starts_with("mutator.arch_params.")).flat_map(|(_, a)| values(a)).collect()
+        all.iter()
+            .filter(|(n, _)| n.starts_with("mutator.arch_params."))
+            .flat_map(|(_, a)| values(a))
+            .collect()
     };
     let config_first = "iter_7.safetensors";
     assert!(!arch(config_first).is_empty() && arch(config_first).iter().any(|a| *a != 0.0));
@@ -227,7 +247,12 @@ fn widths_are_learned_towards_the_target() {
         assert_eq!(has("min_subnet1.loss_kl"), i > 8, "{line}");
         assert_eq!(has("arch.loss") && has("flops.loss"), i > 5, "{line}");
     }
-    let start = write(dir.path(), "start.py", &dmcp(&keys.replace("arch_start_train=5", "arch_start_train=99")), SEPARATE);
+    let start = write(
+        dir.path(),
+        "start.py",
+        &dmcp(&keys.replace("arch_start_train=5", "arch_start_train=99")),
+        SEPARATE,
+    );
     let frozen = dir.path().join("frozen");
     works(&["train", text(&start), "--work-dir", text(&frozen), "--cfg-options", "train_cfg.max_epochs=1"]);
     let all = weights(&frozen.join("iter_10.safetensors"));
@@ -280,19 +305,27 @@ fn wrong_configs_are_refused_with_what_is_wrong() {
     let refused = |model: String, more: &str, args: &[&str], wanted: &[&str]| {
         let config = write(dir.path(), "wrong.py", &model, more);
         let output = occam(&[args, &[text(&config)]].concat());
-        let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let told =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{told}");
         for part in wanted {
             assert!(told.contains(part), "{part:?} is not in {told}");
         }
     };
     let check = ["config", "check"];
-    refused(dcff("target_pruning_ratio={'backbone.layer1.0.conv_(0, 8)_8': 0.5}"), SGD, &check, &["did you mean"]);
+    refused(
+        dcff("target_pruning_ratio={'backbone.layer1.0.conv_(0, 8)_8': 0.5}"),
+        SGD,
+        &check,
+        &["did you mean"],
+    );
     refused(dcff("step_freq=2, prune_times=3"), SGD, &check, &["one of `step_freq` and `prune_times`"]);
     refused(dcff("step_freq=0"), SGD, &check, &["must be at least 1"]);
     refused(dcff("fuse=True"), SGD, &check, &["fuse"]);
     refused(
-        dcff(TARGET).replace("type='DCFFChannelMutator'", "type='ChannelMutator'").replace("DCFFChannelUnit", "L1MutableChannelUnit"),
+        dcff(TARGET)
+            .replace("type='DCFFChannelMutator'", "type='ChannelMutator'")
+            .replace("DCFFChannelUnit", "L1MutableChannelUnit"),
         SGD,
         &check,
         &["must be a DCFFChannelMutator"],
@@ -301,11 +334,31 @@ fn wrong_configs_are_refused_with_what_is_wrong() {
     refused(dmcp("strategy=['least']"), SEPARATE, &check, &["least"]);
     refused(dmcp("flops_loss_type='l3'"), SEPARATE, &check, &["l3"]);
     refused(dmcp("target_flops=0"), SEPARATE, &check, &["`target_flops` must be above 0"]);
-    refused(dmcp("").replace("(0.25, 1, 0.125)", "(0.25, 0.5, 0.125)"), SEPARATE, &check, &["`pruning_cfg` must be"]);
-    refused(dmcp("").replace("(0.25, 1, 0.125)", "(0.1, 1, 0.01)"), SEPARATE, &check, &["no width could be learned"]);
+    refused(
+        dmcp("").replace("(0.25, 1, 0.125)", "(0.25, 0.5, 0.125)"),
+        SEPARATE,
+        &check,
+        &["`pruning_cfg` must be"],
+    );
+    refused(
+        dmcp("").replace("(0.25, 1, 0.125)", "(0.1, 1, 0.01)"),
+        SEPARATE,
+        &check,
+        &["no width could be learned"],
+    );
     let work = dir.path().join("w");
     let train = ["train", "--work-dir", text(&work)];
     refused(dmcp("target_flops=100"), SEPARATE, &train, &["`target_flops` is 100", "costs between"]);
-    refused(dmcp("target_flops=0.8"), &SEPARATE.replace("mutator=dict(type", "mutators=dict(type"), &train, &["no part `mutators`", "architecture, mutator"]);
-    refused(dcff(TARGET), &format!("{SGD}custom_hooks = [dict(type='DMCPSubnetHook')]"), &train, &["of the algorithm DMCP"]);
+    refused(
+        dmcp("target_flops=0.8"),
+        &SEPARATE.replace("mutator=dict(type", "mutators=dict(type"),
+        &train,
+        &["no part `mutators`", "architecture, mutator"],
+    );
+    refused(
+        dcff(TARGET),
+        &format!("{SGD}custom_hooks = [dict(type='DMCPSubnetHook')]"),
+        &train,
+        &["of the algorithm DMCP"],
+    );
 }

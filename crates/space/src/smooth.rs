@@ -75,7 +75,9 @@ impl SmoothMacs {
         let at = |gone: &[f64]| -> Result<f64> {
             let mut sizes = full.clone();
             for &(axis, group) in &of_axis {
-                if let (Some(size), Some(&all), Some(&gone)) = (sizes.get_mut(axis), full.get(axis), gone.get(group)) {
+                if let (Some(size), Some(&all), Some(&gone)) =
+                    (sizes.get_mut(axis), full.get(axis), gone.get(group))
+                {
                     *size = all.saturating_sub(gone as usize);
                 }
             }
@@ -179,7 +181,9 @@ fn lagrange(points: &[f64], t: f64) -> Vec<[f64; 2]> {
         let scale: f64 = others().map(|p| own - p).product();
         let value: f64 = others().map(|p| t - p).product();
         let slope: f64 = (0..points.len().saturating_sub(1))
-            .map(|left_out| others().enumerate().filter(|(i, _)| *i != left_out).map(|(_, p)| t - p).product::<f64>())
+            .map(|left_out| {
+                others().enumerate().filter(|(i, _)| *i != left_out).map(|(_, p)| t - p).product::<f64>()
+            })
             .sum();
         [value / scale, slope / scale]
     };

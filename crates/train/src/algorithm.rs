@@ -227,7 +227,8 @@ impl Env<'_> {
             .ok_or_else(|| occam_config::Error::new(format!("{name} has no `model`")).at(path))?;
         let mut model = model.clone();
         for (key, own) in value.as_dict().into_iter().flat_map(occam_config::Dict::iter) {
-            let is_own = key.as_str().is_some_and(|k| !k.starts_with('_') && !["cfg_path", "pretrained"].contains(&k));
+            let is_own =
+                key.as_str().is_some_and(|k| !k.starts_with('_') && !["cfg_path", "pretrained"].contains(&k));
             if let (true, Some(dict)) = (is_own, model.as_dict_mut()) {
                 dict.insert(key.clone(), own.clone());
             }

@@ -94,7 +94,8 @@ impl Optimizers {
             parts.insert(name.clone(), OptimWrapper::of_models(config, registry, &own)?);
         }
         let learns = |model: &Model| model.params.iter().any(|(_, p)| p.trainable);
-        let left = models.iter().find(|(p, model)| learns(model) && !parts.contains_key(p.trim_end_matches('.')));
+        let left =
+            models.iter().find(|(p, model)| learns(model) && !parts.contains_key(p.trim_end_matches('.')));
         if let Some((prefix, _)) = left {
             let part = prefix.trim_end_matches('.');
             return Err(ConfigError::new(format!("the part `{part}` has no optimizer")).at(value).into());
@@ -210,7 +211,8 @@ impl Optimizers {
         }
         let mut norm: Option<f64> = None;
         for part in self.parts.values_mut() {
-            let (own, rest): (GradientMap, GradientMap) = gradients.into_iter().partition(|(name, _)| part.moves(name));
+            let (own, rest): (GradientMap, GradientMap) =
+                gradients.into_iter().partition(|(name, _)| part.moves(name));
             gradients = rest;
             if own.is_empty() {
                 continue;
@@ -236,7 +238,9 @@ impl Optimizers {
         for (name, part) in &self.parts {
             let autocast = part.autocast();
             let models = algorithm.models_mut().into_iter();
-            for (_, model) in models.filter(|(p, _)| name.is_empty() || p.strip_suffix('.') == Some(name.as_str())) {
+            for (_, model) in
+                models.filter(|(p, _)| name.is_empty() || p.strip_suffix('.') == Some(name.as_str()))
+            {
                 model.set_autocast(autocast);
             }
         }
@@ -314,6 +318,10 @@ impl Optimizers {
             part.resume(own, &states, &waiting, device)?;
             part.set_updates(count);
         }
-        if rest.is_empty() { Ok(()) } else { refuse("it has more groups of parameters: `paramwise_cfg` differs") }
+        if rest.is_empty() {
+            Ok(())
+        } else {
+            refuse("it has more groups of parameters: `paramwise_cfg` differs")
+        }
     }
 }

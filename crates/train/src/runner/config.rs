@@ -12,8 +12,8 @@ use super::{Evaluation, MakeDataset, Planned, Resume, RunOptions, Runner, Traini
 use crate::algorithm::Env;
 use crate::checkpoint::Info;
 use crate::evaluate::Metrics;
-use crate::loops::EvalRun;
 use crate::log::LogProcessor;
+use crate::loops::EvalRun;
 use crate::model::summary;
 use crate::optim::Optimizers;
 use crate::{Algorithm, Result, hooks, loops, schedules};
@@ -218,7 +218,9 @@ fn training(
                 let known: Vec<&str> = optim.names().filter(|n| !n.is_empty()).collect();
                 let error = wrong(format!("there is no optimizer `{name}` to schedule"));
                 match known.as_slice() {
-                    [] => error.with_help("there is one for all parameters: give a schedule or a list of them"),
+                    [] => {
+                        error.with_help("there is one for all parameters: give a schedule or a list of them")
+                    }
                     known => error.with_help(format!("known: {}", known.join(", "))),
                 }
             })?),
