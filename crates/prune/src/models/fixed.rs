@@ -67,7 +67,8 @@ fn parse(value: &Value) -> Result<Config, ConfigError> {
     match keys.mode.as_ref().and_then(Value::as_str) {
         Some("mutator") => {}
         Some("mutable") | None => {
-            let error = ConfigError::new("subnets of layers that are chosen, `mode='mutable'`, are not supported");
+            let error =
+                ConfigError::new("subnets of layers that are chosen, `mode='mutable'`, are not supported");
             return Err(error.with_help("a subnet of channel units has `mode='mutator'`").at(place("mode")));
         }
         Some(other) => {
@@ -107,7 +108,8 @@ fn parse(value: &Value) -> Result<Config, ConfigError> {
 pub(super) fn build_model(value: &Value, registry: &Registry) -> Result<Box<dyn Architecture>, ConfigError> {
     let config = parse(value)?;
     if config.init_weight_from_supernet {
-        let error = ConfigError::new("`init_weight_from_supernet` is for the model of a run, not inside another");
+        let error =
+            ConfigError::new("`init_weight_from_supernet` is for the model of a run, not inside another");
         return Err(error.at(value.get("init_weight_from_supernet").unwrap_or(value)));
     }
     let architecture = registry.build::<dyn Architecture>(&config.architecture)?;

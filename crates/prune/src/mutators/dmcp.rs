@@ -30,7 +30,8 @@ pub(super) fn build(value: &Value, registry: &Registry) -> Result<Box<DmcpChanne
         None => Rates::default(),
         Some([least, most, step]) => Rates { least, most, step },
     };
-    if !(rates.least > 0.0 && rates.least < 1.0 && rates.most == 1.0 && rates.step > 0.0 && rates.step < 1.0) {
+    if !(rates.least > 0.0 && rates.least < 1.0 && rates.most == 1.0 && rates.step > 0.0 && rates.step < 1.0)
+    {
         let message = "`pruning_cfg` must be (least, 1, step) with parts above 0 and below 1";
         return Err(Error::new(message).at(value.get("pruning_cfg").unwrap_or(value)));
     }

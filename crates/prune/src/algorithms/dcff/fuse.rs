@@ -3,8 +3,10 @@
 
 use rayon::prelude::*;
 
-/// Temperatures of the softmax: `1 / T` goes from 1 to 1/10000.
-const [START, END]: [f64; 2] = [1.0, 10_000.0];
+/// Temperatures are `1 / T` with `T` from this ..
+const START: f64 = 1.0;
+/// .. to this.
+const END: f64 = 10_000.0;
 
 /// The temperature at `now` of a training that ends at `end`, in epochs or iterations:
 /// `t = 1 / T`, `T = A / (1 + e^−now) + 1 − A / 2`, `A = 2 (10000 − 1) (1 + e^−end) / (1 − e^−end)`.
@@ -20,7 +22,8 @@ pub(super) fn similarity(filters: &[f32], count: usize, temperature: f64) -> Vec
     let rows: Vec<&[f32]> = filters.chunks_exact((filters.len() / count.max(1)).max(1)).collect();
     let row = |own: &&[f32]| -> Vec<f32> {
         // The largest is that of a filter with itself: e^0.
-        let weights: Vec<f64> = rows.iter().map(|other| (-distance(own, other) / temperature).exp()).collect();
+        let weights: Vec<f64> =
+            rows.iter().map(|other| (-distance(own, other) / temperature).exp()).collect();
         let sum: f64 = weights.iter().sum();
         weights.into_iter().map(|w| (w / sum) as f32).collect()
     };

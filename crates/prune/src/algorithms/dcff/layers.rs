@@ -26,7 +26,11 @@ pub(super) struct Layer {
 /// # Errors
 /// A convolution's filters are not one by one the channels of a unit: grouped ones that are not depthwise, or such as
 /// compute several units.
-pub(super) fn layers(graph: &Graph, trace: &Trace, narrower: impl Fn(usize) -> bool) -> Result<Vec<Layer>, Error> {
+pub(super) fn layers(
+    graph: &Graph,
+    trace: &Trace,
+    narrower: impl Fn(usize) -> bool,
+) -> Result<Vec<Layer>, Error> {
     let mut layers = Vec::new();
     let mut seen = HashSet::new();
     for id in graph.order()? {
@@ -66,7 +70,11 @@ fn is_whole(unit: &Unit, weight: ValueId, filters: usize) -> bool {
     unit.channels == filters
         && unit.members.iter().any(|m| {
             let in_order = || m.elements.iter().enumerate().all(|(i, &e)| i == e as usize);
-            m.value == weight && m.axis == 0 && m.per_channel == 1 && m.elements.len() == filters && in_order()
+            m.value == weight
+                && m.axis == 0
+                && m.per_channel == 1
+                && m.elements.len() == filters
+                && in_order()
         })
 }
 
@@ -132,7 +140,12 @@ mod tests {
             let probe = fill(&format!("probe.{name}.weight"), &fused.shape(), -1.0, 1.0);
             let loss = fused.mul(&Tensor::from_array(&probe, &device).unwrap()).unwrap().sum().unwrap();
             let gradient = loss.backward().unwrap().take(&leaf).unwrap();
-            assert_close(name, &values(&gradient.to_array().unwrap()), &golden.values(&format!("{name}.grad")), 1e-6);
+            assert_close(
+                name,
+                &values(&gradient.to_array().unwrap()),
+                &golden.values(&format!("{name}.grad")),
+                1e-6,
+            );
         }
     }
 }

@@ -66,7 +66,9 @@ pub(super) fn build(value: &Value, registry: &Registry) -> Result<Box<dyn Algori
         (Some(0), 0) => return Err(at("step_freq", "`step_freq` or `prune_times` must be at least 1")),
         (Some(1..), 1..) => {
             let error = at("prune_times", "one of `step_freq` and `prune_times` must be 0 or left out");
-            return Err(error.with_help("`step_freq` says after how many epochs filters are compared, `prune_times` how often"));
+            return Err(error.with_help(
+                "`step_freq` says after how many epochs filters are compared, `prune_times` how often",
+            ));
         }
         _ => {}
     }
@@ -214,7 +216,8 @@ impl Dcff {
         let part = if self.linear { due.time as f64 / due.times as f64 } else { 1.0 };
         let trace = self.supernet.trace();
         let widths = widths(&self.units, &self.goals, trace, part);
-        let narrower = widths.iter().zip(&trace.units).filter(|(width, unit)| **width < unit.channels).count();
+        let narrower =
+            widths.iter().zip(&trace.units).filter(|(width, unit)| **width < unit.channels).count();
         let device = self.model.device().clone();
         let data = widths.iter().map(|&w| w as f32).collect();
         self.state.params.set(WIDTHS, Tensor::from_f32(&[widths.len()], data, &device)?)?;

@@ -10,9 +10,9 @@ use serde::Deserialize;
 use super::gates::Gates;
 use super::plan::{Sampled, Strategy};
 use super::{Dmcp, FlopsLoss, Groups, Target, Width};
-use crate::mutators::{DmcpChannelMutator, Units};
 use crate::Supernet;
 use crate::algorithms::{no_init_cfg, supernet};
+use crate::mutators::{DmcpChannelMutator, Units};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,7 +134,9 @@ impl Config {
         }
         if !widths.iter().any(|w| matches!(w, Width::Learned { .. })) {
             let error = wrong("every unit is too narrow for `pruning_cfg`: no width could be learned".into());
-            return Err(error.with_help("widths go in steps of `int(step · channels)` channels: raise the step"));
+            return Err(
+                error.with_help("widths go in steps of `int(step · channels)` channels: raise the step")
+            );
         }
         let least = widths.iter().map(|w| match w {
             Width::Fixed(channels) => *channels,
@@ -143,9 +145,11 @@ impl Config {
         supernet.at(&least.collect::<Vec<_>>())?;
         let gates = Gates::new(supernet.graph(), trace).map_err(|e| wrong(e.to_string()))?;
         let subject = Subject::new(&task.graph, &*task.task);
-        let distiller = registry.build::<dyn DistillerConfig>(&self.keys.distiller)?.build(&subject, &subject)?;
+        let distiller =
+            registry.build::<dyn DistillerConfig>(&self.keys.distiller)?.build(&subject, &subject)?;
         if distiller.teaches(Side::Student) && self.keys.strategy.first() != Some(&Sampled::Max) {
-            let error = ConfigError::new("`strategy` must begin with 'max', from which the other subnets learn");
+            let error =
+                ConfigError::new("`strategy` must begin with 'max', from which the other subnets learn");
             return Err(error.at(value.get("strategy").unwrap_or(value)));
         }
         Ok(Plan { supernet, units, widths, gates, distiller })
@@ -171,7 +175,9 @@ impl AlgorithmConfig for Config {
         }
         let parameter = |width: &Width| match width {
             Width::Fixed(_) => None,
-            Width::Learned { name, groups } => Some((name.clone(), Array::full([groups.count], 0.0), Role::Weight)),
+            Width::Learned { name, groups } => {
+                Some((name.clone(), Array::full([groups.count], 0.0), Role::Weight))
+            }
         };
         let arch = Model::of_parameters(widths.iter().filter_map(parameter), &env.device)?;
         let model = Model::new(task, env.seed, &env.device)?;

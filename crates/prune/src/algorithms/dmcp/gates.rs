@@ -31,7 +31,9 @@ impl Gates {
     pub fn new(graph: &Graph, trace: &Trace) -> occam_graph::Result<Self> {
         let mut norms: Vec<Norm> = Vec::new();
         for (_, node) in graph.nodes() {
-            let (Op::BatchNorm(_), &[_, weight, bias, ..]) = (&node.op, node.inputs.as_slice()) else { continue };
+            let (Op::BatchNorm(_), &[_, weight, bias, ..]) = (&node.op, node.inputs.as_slice()) else {
+                continue;
+            };
             let elements = elements(trace, weight);
             let (own, bias) = (graph.value(weight)?, graph.value(bias)?);
             let name = own.name.clone();
@@ -78,7 +80,12 @@ impl Gates {
     ///
     /// # Errors
     /// The device failed.
-    pub fn gradients(&self, leaves: &Leaves, from: &mut Gradients, channels: &[usize]) -> Result<Vec<Vec<f32>>> {
+    pub fn gradients(
+        &self,
+        leaves: &Leaves,
+        from: &mut Gradients,
+        channels: &[usize],
+    ) -> Result<Vec<Vec<f32>>> {
         let mut gradients: Vec<Vec<f32>> = channels.iter().map(|&n| vec![0.0; n]).collect();
         for (norm, leaf) in self.norms.iter().zip(&leaves.0) {
             let Some(gradient) = from.take(leaf) else { continue };

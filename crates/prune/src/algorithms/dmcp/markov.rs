@@ -72,7 +72,8 @@ impl Groups {
 
     /// By channel what soft pruning multiplies it by: the chance of its group, 1 for those that always stay.
     pub fn gates(&self, alpha: &[f32]) -> Vec<f32> {
-        let of_groups = self.marginal(alpha).into_iter().flat_map(|m| std::iter::repeat_n(m as f32, self.size));
+        let of_groups =
+            self.marginal(alpha).into_iter().flat_map(|m| std::iter::repeat_n(m as f32, self.size));
         std::iter::repeat_n(1.0, self.least).chain(of_groups).collect()
     }
 
@@ -150,7 +151,8 @@ mod tests {
     fn groups_are_the_original_s() {
         for row in rows("groups") {
             let found = groups(&row).map(|g| vec![g.size, g.count, g.least]);
-            let wanted = row["groups"].as_array().map(|a| a.iter().map(|v| v.as_u64().unwrap() as usize).collect());
+            let wanted =
+                row["groups"].as_array().map(|a| a.iter().map(|v| v.as_u64().unwrap() as usize).collect());
             assert_eq!(found, wanted, "{row}");
         }
         assert_eq!(Groups::of(20, Rates { least: 0.0, most: 1.0, step: 0.05 }), None);
@@ -194,6 +196,9 @@ mod tests {
         let uniform = draw(&mut |r| groups.uniform(r));
         assert!((uniform - 20.0).abs() < 0.2, "{uniform}");
         let none = Groups { size: 0, count: 18, least: 16 };
-        assert_eq!((none.channels(), none.expected(&[0.5; 18]), none.gates(&[0.5; 18]).len()), (16, 16.0, 16));
+        assert_eq!(
+            (none.channels(), none.expected(&[0.5; 18]), none.gates(&[0.5; 18]).len()),
+            (16, 16.0, 16)
+        );
     }
 }

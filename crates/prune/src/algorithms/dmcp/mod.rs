@@ -19,8 +19,8 @@ use occam_data::{Batch, Seed};
 use occam_distill::{Distiller, Observed, Side};
 use occam_engine::{Mode, Request, Tensor, collect};
 use occam_graph::Weights;
-use occam_space::subnet::Choice;
 use occam_space::SmoothMacs;
+use occam_space::subnet::Choice;
 use occam_train::{Algorithm, Error, GradientMap, Model, Result, Step, StepContext, scalars, total};
 use occam_zoo::{Losses, Sites};
 
@@ -257,7 +257,8 @@ impl Dmcp {
         let leaves = self.model.params.leaves();
         let request = if compared { watch.request(Mode::Train) } else { Request::new(Mode::Train) };
         let request = Request { noise: Some(context.noise(&format!("{PREFIX}{label}."))), ..request };
-        let mut outputs = self.model.forward_by(subnet.executor(), &subnet.bind(&leaves)?, batch, &request)?;
+        let mut outputs =
+            self.model.forward_by(subnet.executor(), &subnet.bind(&leaves)?, batch, &request)?;
         let mut sites = if compared { watch.sites() } else { Sites::default() };
         let mut losses = self.model.loss(&outputs, batch, &mut sites)?;
         let mut taught = None;
@@ -327,7 +328,8 @@ impl Dmcp {
 
 /// The values of all terms, under `label`.
 fn named(label: &str, losses: &Losses, context: &StepContext) -> Result<IndexMap<String, f32>> {
-    let renamed: Losses = losses.iter().map(|(name, term)| (format!("{label}.{name}"), term.clone())).collect();
+    let renamed: Losses =
+        losses.iter().map(|(name, term)| (format!("{label}.{name}"), term.clone())).collect();
     scalars(&renamed, context)
 }
 
@@ -377,4 +379,3 @@ impl Algorithm for Dmcp {
         &self.warnings
     }
 }
-

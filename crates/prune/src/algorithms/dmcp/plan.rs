@@ -127,9 +127,8 @@ mod tests {
             arch_train_freq: u64::MAX,
             distillation_times: 0,
         };
-        let direct = |from: u64| {
-            (from..from + 1000).filter(|&i| labels(&strategy, i) == ["direct_subnet1"]).count()
-        };
+        let direct =
+            |from: u64| (from..from + 1000).filter(|&i| labels(&strategy, i) == ["direct_subnet1"]).count();
         // 1 − 0.9999^i is near 5 %, 37 % and 95 %.
         let found = [direct(1), direct(4000), direct(30_000)];
         assert!(found[0] < 90 && (300..450).contains(&found[1]) && found[2] > 920, "{found:?}");
