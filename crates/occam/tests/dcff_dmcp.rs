@@ -56,7 +56,8 @@ const SEPARATE: &str = "optim_wrapper = dict(constructor='mmrazor.SeparateOptimW
     mutator=dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=0.1, weight_decay=1e-3)))\n\
     param_scheduler = dict(architecture=dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True), \
         mutator=[dict(type='ConstantLR', factor=0.5, by_epoch=False, end=1000)])\n\
-    custom_hooks = [dict(type='DMCPSubnetHook', subnet_sample_num=2)]\n";
+    custom_hooks = [dict(type='DMCPSubnetHook', subnet_sample_num=2)]\n\
+    log_processor = dict(window_size=1)\n";
 
 fn write(dir: &Path, name: &str, model: &str, more: &str) -> PathBuf {
     let base = workspace().join("configs");
@@ -242,7 +243,7 @@ fn widths_are_learned_towards_the_target() {
     for (i, line) in log.iter().enumerate() {
         let has = |key: &str| line.get(key).is_some_and(Value::is_number);
         assert!(has("max_subnet1.loss") && has("min_subnet1.loss"), "{line}");
-        assert_eq!(has("random_subnet2.loss"), i <= 5, "{line}");
+        assert!(has("random_subnet2.loss"), "{line}");
         assert_eq!(has("direct_subnet1.loss"), i > 5, "{line}");
         assert_eq!(has("min_subnet1.loss_kl"), i > 8, "{line}");
         assert_eq!(has("arch.loss") && has("flops.loss"), i > 5, "{line}");

@@ -201,7 +201,7 @@ impl Runner {
     }
 
     /// What is trained.
-    pub fn algorithm(&self) -> &dyn Algorithm {
+    pub fn algorithm(&self) -> &(dyn Algorithm + 'static) {
         &*self.algorithm
     }
 

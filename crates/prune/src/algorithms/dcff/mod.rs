@@ -122,7 +122,7 @@ impl AlgorithmConfig for Config {
             state.push((similarity_of(layer), Array::from_f32([n, n], same)?, Role::Buffer));
         }
         let model = Model::new(task, env.seed, &env.device)?;
-        let small = model.like(model.graph().as_ref().clone(), &model.params.to_weights()?)?;
+        let small = model.like(Graph::clone(model.graph()), &model.params.to_weights()?)?;
         Ok(Box::new(Dcff {
             small,
             state: Model::of_parameters(state, &env.device)?,
@@ -291,7 +291,7 @@ impl Algorithm for Dcff {
         let (subnet, params) = self.fused(&self.model.params.constants(), &self.choose()?)?;
         let weights: Result<Weights> =
             params.iter().map(|(name, tensor)| Ok((name.clone(), tensor.to_array()?))).collect();
-        let graph: Graph = subnet.graph().as_ref().clone();
+        let graph = Graph::clone(subnet.graph());
         self.small.reshape(graph, &weights?)
     }
 

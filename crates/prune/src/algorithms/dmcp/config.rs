@@ -2,7 +2,7 @@
 
 use occam_config::{Error as ConfigError, Registry, Value};
 use occam_distill::{Distiller, DistillerConfig, Side, Subject};
-use occam_graph::{Array, Role};
+use occam_graph::{Array, Graph, Role};
 use occam_train::{Algorithm, AlgorithmConfig, Env, Model, Result};
 use occam_zoo::TaskModel;
 use serde::Deserialize;
@@ -181,7 +181,7 @@ impl AlgorithmConfig for Config {
         };
         let arch = Model::of_parameters(widths.iter().filter_map(parameter), &env.device)?;
         let model = Model::new(task, env.seed, &env.device)?;
-        let small = model.like(model.graph().as_ref().clone(), &model.params.to_weights()?)?;
+        let small = model.like(Graph::clone(model.graph()), &model.params.to_weights()?)?;
         Ok(Box::new(Dmcp {
             model,
             arch,
