@@ -90,9 +90,14 @@ fn auto_slim_is_trained_measured_and_searched() {
     let whole = at("whole");
     works(&["train", text(&config), "--work-dir", text(&whole)]);
     let log = std::fs::read_to_string(whole.join("log.jsonl")).unwrap();
-    for name in ["max_subnet.loss", "min_subnet.loss_kl", "random0_subnet.loss_kl", "min_subnet.accuracy/top1",
-        "random0_subnet.flops", "max_subnet.params"]
-    {
+    for name in [
+        "max_subnet.loss",
+        "min_subnet.loss_kl",
+        "random0_subnet.loss_kl",
+        "min_subnet.accuracy/top1",
+        "random0_subnet.flops",
+        "max_subnet.params",
+    ] {
         assert!(log.contains(&format!("\"{name}\"")), "{name}: {log}");
     }
     assert!(!log.contains("max_subnet.loss_kl"));
@@ -119,7 +124,11 @@ fn auto_slim_is_trained_measured_and_searched() {
     let state: Value =
         serde_json::from_str(&std::fs::read_to_string(first.join("latest.json")).unwrap()).unwrap();
     assert_eq!(state["searched_subnet"].as_array().unwrap().len(), 1);
-    search("second.py", &first, &format!("target_flops=(0.5, 0.25), resume_from='{}'", text(&first.join("latest.json"))));
+    search(
+        "second.py",
+        &first,
+        &format!("target_flops=(0.5, 0.25), resume_from='{}'", text(&first.join("latest.json"))),
+    );
     let found: Vec<String> = std::fs::read_dir(&both)
         .unwrap()
         .map(|e| e.unwrap().file_name().into_string().unwrap())
@@ -168,7 +177,9 @@ fn slimmable_networks_are_trained_deployed_and_exported() {
     let last = whole.join("iter_20.safetensors");
     let (weights, _) = occam::io::safetensors::load(&last).unwrap();
     assert_eq!(weights["architecture.backbone.bn1.candidate_bn.2.running_mean"].shape(), [2]);
-    assert!(weights.contains_key("optimizer/architecture.backbone.bn1.candidate_bn.2.weight.momentum_buffer"));
+    assert!(
+        weights.contains_key("optimizer/architecture.backbone.bn1.candidate_bn.2.weight.momentum_buffer")
+    );
 
     let all = at("all");
     works(&["test", text(&config), text(&last), "--work-dir", text(&all)]);
@@ -178,7 +189,9 @@ fn slimmable_networks_are_trained_deployed_and_exported() {
     assert!(of_all["subnet_0.accuracy/top1"] > 20.0 && of_all["subnet_1.accuracy/top1"] > 20.0, "{of_all:?}");
 
     let whole_onnx = at("whole.onnx");
-    assert!(refused(&["export", text(&config), text(&last), "-o", text(&whole_onnx)]).contains("deploy_index"));
+    assert!(
+        refused(&["export", text(&config), text(&last), "-o", text(&whole_onnx)]).contains("deploy_index")
+    );
     for i in 0..2 {
         let option = format!("model.deploy_index={i}");
         let one = at(&format!("one{i}"));

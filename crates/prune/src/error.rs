@@ -54,6 +54,16 @@ pub enum Error {
         /// What was asked for.
         wanted: f64,
     },
+    /// A layer whose filters cannot be sums of filters.
+    #[error("the filters of `{layer}` cannot be fused, so unit `{unit}` must keep its channels: {why}")]
+    Fuse {
+        /// The layer.
+        layer: String,
+        /// The unit that was to become narrower.
+        unit: String,
+        /// Why not.
+        why: String,
+    },
     /// A weight that is missing or no number.
     #[error("parameter `{name}` {message}")]
     Weights {

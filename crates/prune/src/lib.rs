@@ -29,8 +29,8 @@ pub use error::{Error, Result};
 pub use limits::matches;
 pub use importance::{Importance, Normalizer, Scores};
 pub use shaped::Shaped;
-pub use supernet::{Subnet, Supernet, Switch};
 pub use solve::{Limits, Outcome, Scope, Solver, Target, TargetKind};
+pub use supernet::{Subnet, Supernet, Switch};
 
 /// Makes all components of this crate known.
 pub fn register(registry: &mut occam_config::Registry) {

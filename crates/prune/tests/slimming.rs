@@ -160,12 +160,10 @@ fn forms_are_static_models_and_calibrated() {
     let model = algorithm.architecture();
     let net = Supernet::new(model.graph().clone()).unwrap();
     let kinds = space.kinds(SEED);
-    assert_eq!(kinds.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), [
-        "max_subnet",
-        "min_subnet",
-        "random0_subnet",
-        "random1_subnet"
-    ]);
+    assert_eq!(
+        kinds.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(),
+        ["max_subnet", "min_subnet", "random0_subnet", "random1_subnet"]
+    );
     assert_eq!(space.kinds(SEED), kinds);
     assert_ne!(space.kinds(Seed(8)), kinds);
     let data = batch(6, 8);
@@ -191,7 +189,8 @@ fn forms_are_static_models_and_calibrated() {
             let mut zero = space.form(picks).unwrap().params;
             let old = zero["backbone.bn1.running_mean"].clone();
             zero.insert("backbone.bn1.running_mean".into(), old.scale(0.0).unwrap());
-            let run = model.forward_by(&form.executor, &zero, &batch(n, 8), &Request::new(Mode::Train)).unwrap();
+            let run =
+                model.forward_by(&form.executor, &zero, &batch(n, 8), &Request::new(Mode::Train)).unwrap();
             let found = run.buffers.iter().find(|(n, _)| n == "backbone.bn1.running_mean").unwrap();
             found.1.scale(10.0).unwrap().to_f32().unwrap()
         };
@@ -202,7 +201,10 @@ fn forms_are_static_models_and_calibrated() {
         assert_close(name, &found.iter().map(|&x| f64::from(x)).collect::<Vec<_>>(), &wanted, 1e-5);
     }
     assert_eq!(space.form(&kinds[0].1).unwrap().mode, Mode::Eval);
-    assert_eq!(auto_slim(", norm_training=True").space().unwrap().form(&kinds[0].1).unwrap().mode, Mode::Train);
+    assert_eq!(
+        auto_slim(", norm_training=True").space().unwrap().form(&kinds[0].1).unwrap().mode,
+        Mode::Train
+    );
     assert!(space.form(&[0]).is_err());
     let image = [3, 8, 8];
     let costs = kinds.iter().map(|(_, picks)| space.resources(picks, image).unwrap().macs);
@@ -246,8 +248,7 @@ fn every_width_has_normalizations_of_its_own() {
 fn one_subnet_is_deployed() {
     let mut all = slimmable("");
     train(&mut *all, 0, 3);
-    let saved: Weights =
-        weights(&*all).into_iter().map(|(n, a)| (format!("architecture.{n}"), a)).collect();
+    let saved: Weights = weights(&*all).into_iter().map(|(n, a)| (format!("architecture.{n}"), a)).collect();
     let saved = Checkpoint::of_weights(Path::new("saved"), saved);
     let data = batch(5, 8);
     for i in 0..3 {
@@ -297,9 +298,8 @@ fn choices_are_made_divisible_and_columns_are_subnets() {
     let conv1 = net.trace().find("backbone.conv1_(0, 8)_8").unwrap();
     let space = one("candidate_choices=[1.0, 0.3, 0.6], divisor=4").unwrap();
     // int(8 · 0.3) = 2 becomes 4, 4 stays, 8 stays: sorted, with both 4s.
-    let all: Vec<usize> = (0..3)
-        .map(|i| space.widths(&vec![i; space.groups().len()]).unwrap()[conv1])
-        .collect();
+    let all: Vec<usize> =
+        (0..3).map(|i| space.widths(&vec![i; space.groups().len()]).unwrap()[conv1]).collect();
     assert_eq!(all, [4, 4, 8]);
     assert!(one("candidate_choices=[1.0]").unwrap_err().contains("no channel unit has two widths"));
 
@@ -309,7 +309,9 @@ fn choices_are_made_divisible_and_columns_are_subnets() {
         subnets(&mutator, &units, net.trace())
     };
     let of = |units: &str| {
-        format!("dict(type='SlimmableChannelMutator', channel_unit_cfg=dict(type='SlimmableChannelUnit', units={units}))")
+        format!(
+            "dict(type='SlimmableChannelMutator', channel_unit_cfg=dict(type='SlimmableChannelUnit', units={units}))"
+        )
     };
     let found = columns(&of(
         "{'backbone.conv1_(0, 8)_8': dict(init_args=dict(candidate_choices=[8, 2, 2]), choice=8), \
@@ -321,10 +323,16 @@ fn choices_are_made_divisible_and_columns_are_subnets() {
     assert!(found.iter().all(|w| w.iter().filter(|&&n| n == 2).count() <= 1));
     for (units, wanted) in [
         ("{}", "no channel unit has `candidate_choices`"),
-        ("{'backbone.conv1_(0, 8)_8': dict(init_args=dict(candidate_choices=[2, 9]))}", "fewer than its candidate 9"),
+        (
+            "{'backbone.conv1_(0, 8)_8': dict(init_args=dict(candidate_choices=[2, 9]))}",
+            "fewer than its candidate 9",
+        ),
         ("{'head.fc_(0, 5)_5': dict(init_args=dict(candidate_choices=[2, 5]))}", "cannot be pruned"),
-        ("{'backbone.conv1_(0, 8)_8': dict(init_args=dict(candidate_choices=[2, 8])), \
-           'backbone.layer1.0.conv1_(0, 8)_8': dict(init_args=dict(candidate_choices=[2, 4, 8]))}", "candidate i of all units"),
+        (
+            "{'backbone.conv1_(0, 8)_8': dict(init_args=dict(candidate_choices=[2, 8])), \
+           'backbone.layer1.0.conv1_(0, 8)_8': dict(init_args=dict(candidate_choices=[2, 4, 8]))}",
+            "candidate i of all units",
+        ),
     ] {
         let error = columns(&of(units)).unwrap_err();
         assert!(error.contains(wanted), "{error}");

@@ -132,8 +132,7 @@ fn resources_follow_widths() {
     let [first, _] = selections(&net);
     let less = net.resources(&first.widths(), [3, 8, 8]).unwrap();
     let (_, small) = net.fixed(&model.params.to_weights().unwrap(), &first).unwrap();
-    let elements: usize =
-        small.iter().filter(|(n, _)| !n.contains("running")).map(|(_, a)| a.len()).sum();
+    let elements: usize = small.iter().filter(|(n, _)| !n.contains("running")).map(|(_, a)| a.len()).sum();
     assert_eq!(less.params, elements as u64);
     assert!(less.macs < full.macs * 6 / 10 && less.macs > full.macs * 3 / 10, "{less:?} of {full:?}");
 }

@@ -39,12 +39,19 @@ struct Shrinking {
 }
 
 /// A node or a parameter whose cost depends on widths.
-struct Variable {
+pub(crate) struct Variable {
     of: Of,
     /// The axes that it depends on, by position in [`Estimator::axes`].
     axes: Vec<u32>,
     /// What it needed at the sizes of those axes that were last asked for.
     last: RefCell<(Vec<usize>, Resources)>,
+}
+
+impl Variable {
+    /// The shrinking axes that it depends on.
+    pub(crate) fn axes(&self) -> impl Iterator<Item = usize> + '_ {
+        self.axes.iter().map(|&i| i as usize)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -163,6 +170,35 @@ impl<'a> Estimator<'a> {
                 Ok(Resources { macs: cost.macs, params: 0, activations: cost.activations })
             }
         }
+    }
+
+    /// What depends on widths.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
+        self.variables.iter()
+    }
+
+    /// Sizes of all shrinking axes with all channels.
+    pub(crate) fn sizes(&self) -> Vec<usize> {
+        self.axes.iter().map(|a| a.size).collect()
+    }
+
+    /// The units that a shrinking axis has elements of, with how many each of their channels has there.
+    pub(crate) fn shrinking(&self, axis: usize) -> &[(u32, u32)] {
+        self.axes.get(axis).map(|a| a.by.as_slice()).unwrap_or_default()
+    }
+
+    /// Multiply-accumulates of a node where the shrinking axes have `sizes`.
+    pub(crate) fn macs(&self, variable: &Variable, sizes: &[usize]) -> Result<u64> {
+        Ok(self.needs(variable, sizes)?.macs)
+    }
+
+    /// The name of a node or parameter.
+    pub(crate) fn name(&self, variable: &Variable) -> String {
+        match variable.of {
+            Of::Node(id) => self.graph.node(id).map(|n| n.name.clone()),
+            Of::Param(id) => self.graph.value(id).map(|v| v.name.clone()),
+        }
+        .unwrap_or_default()
     }
 
     /// What no unit can make smaller.

@@ -4,7 +4,9 @@
 use occam_graph::onnx::{Attribute, Onnx};
 use occam_graph::{Array, Bindings, Dim, Fact, Graph, Op, Role, ValueId, Weights};
 use occam_interp::Interpreter;
-use occam_space::{Divide, Estimator, Selection, TraceOptions, expand, shrink, trace, zeroed};
+use occam_space::{
+    Divide, Estimator, Selection, SmoothMacs, TraceOptions, expand, shrink, trace, zeroed,
+};
 use proptest::prelude::*;
 
 /// Numbers that follow from a seed.
@@ -282,6 +284,19 @@ proptest! {
         let estimate = Estimator::new(&graph, &units, &bindings).unwrap().at(&selection.widths()).unwrap();
         prop_assert_eq!((cost.total.macs, cost.total.activations), (estimate.macs, estimate.activations));
         prop_assert_eq!(cost.params, estimate.params);
+        let smooth = SmoothMacs::new(&graph, &units, &bindings).unwrap();
+        let widths: Vec<f64> = selection.widths().into_iter().map(|w| w as f64).collect();
+        let (macs, slopes) = smooth.at(&widths);
+        prop_assert!((macs - estimate.macs as f64).abs() < 1e-6 * macs.max(1.0), "{} of {}", macs, estimate.macs);
+        // Half a channel more and less: cubes do not occur, so that is the derivative.
+        for (unit, slope) in slopes.iter().enumerate() {
+            let at = |by: f64| {
+                let mut other = widths.clone();
+                other[unit] += by;
+                smooth.at(&other).0
+            };
+            prop_assert!((at(0.5) - at(-0.5) - slope).abs() < 1e-6 * macs.max(1.0));
+        }
     }
 
     #[test]

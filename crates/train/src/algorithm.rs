@@ -1,5 +1,6 @@
 //! What a training step does.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -80,12 +81,33 @@ pub struct UnitState {
 /// A way to train: what is computed from a batch.
 ///
 /// An algorithm never steps an optimizer itself and knows nothing of distribution.
-pub trait Algorithm: Send {
+/// Hooks that serve one algorithm alone find it by its type (`dyn Any`).
+pub trait Algorithm: Any + Send {
     /// Computes losses and gradients of one batch, and updates buffers.
     ///
     /// # Errors
     /// The batch does not fit, or a loss is no number.
     fn train_step(&mut self, batch: &Batch, context: &StepContext) -> Result<Step>;
+
+    /// A further part of the same iteration, where an iteration has several updates: called after the gradients of the part
+    /// before moved the parameters, with 1, 2, .. as `part`, until there is none. The iteration's figures are those of all
+    /// parts.
+    ///
+    /// # Errors
+    /// As [`Algorithm::train_step`].
+    fn next_part(&mut self, part: usize, batch: &Batch, context: &StepContext) -> Result<Option<Step>> {
+        let _ = (part, batch, context);
+        Ok(None)
+    }
+
+    /// Makes [`Algorithm::architecture`] what follows from the present parameters, where it is not these themselves. Called
+    /// before every validation, test and export.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn settle(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// The model that is evaluated and exported.
     fn architecture(&self) -> &Model;
@@ -223,7 +245,7 @@ pub trait AlgorithmConfig {
 
 impl Env<'_> {
     /// The task model of a config: `dict(type='ImageClassifier', ..)`, or `dict(cfg_path='mmcls::..',
-    /// pretrained=False)`, which takes `model` of another config file.
+    /// pretrained=False)`, which takes `model` of another config file; other keys of that dict take the place of the model's.
     ///
     /// # Errors
     /// The config is wrong.
@@ -247,7 +269,15 @@ impl Env<'_> {
         let model = config
             .get("model")
             .ok_or_else(|| occam_config::Error::new(format!("{name} has no `model`")).at(path))?;
-        self.task_model(model)
+        let mut model = model.clone();
+        for (key, own) in value.as_dict().into_iter().flat_map(occam_config::Dict::iter) {
+            let is_own =
+                key.as_str().is_some_and(|k| !k.starts_with('_') && !["cfg_path", "pretrained"].contains(&k));
+            if let (true, Some(dict)) = (is_own, model.as_dict_mut()) {
+                dict.insert(key.clone(), own.clone());
+            }
+        }
+        self.task_model(&model)
     }
 
     /// The algorithm of a run's `model`: one registered by name, or a task model trained as it is.

@@ -53,6 +53,9 @@ pub struct Position {
     pub epoch_length: u64,
     /// Name of the optimizer; none where its state was not saved.
     pub optimizer: Option<String>,
+    /// How many updates each part's optimizer had; none where there is one for all, which counts iterations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub updates: Vec<u64>,
     /// What schedules have moved.
     pub groups: Vec<GroupState>,
     /// Where each schedule stands; none where that was not saved.
@@ -241,7 +244,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// As [`Checkpoint::apply`], for weights that need not be an algorithm's: those of its architecture alone, and parts of
+    /// As [`Checkpoint::apply`], for weights that need not be an algorithm's: those of its first model alone, and parts of
     /// either. Says what was taken over.
     ///
     /// # Errors
@@ -257,7 +260,9 @@ impl Checkpoint {
         let alone = self.bare();
         algorithm.adopt(&alone)?;
         let whole = self.fit(algorithm)?;
-        let architecture = occam_graph::fit(algorithm.architecture().graph(), &alone)?;
+        let models = algorithm.models();
+        let first = models.first().map_or(algorithm.architecture(), |(_, model)| *model);
+        let architecture = occam_graph::fit(first.graph(), &alone)?;
         let fits = |fit: &Fit| misfit(fit).is_none();
         let taken = if strict { fits(&whole) } else { whole.matched.len() >= architecture.matched.len() };
         let fit = if taken { whole } else { architecture };

@@ -17,6 +17,13 @@ impl Cuts {
         self.of.entry(name.to_owned()).or_default().push((axis, stay));
     }
 
+    /// Adds what is lost after these.
+    pub fn extend(&mut self, later: Self) {
+        for (name, axes) in later.of {
+            self.of.entry(name).or_default().extend(axes);
+        }
+    }
+
     /// Whether nothing is lost.
     pub fn is_empty(&self) -> bool {
         self.of.is_empty()

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use occam_config::Value;
 use occam_data::{Batch, DataSample, Seed};
 use occam_engine::{Autocast, Bound, Device, Executor, Mode, Outputs, Params, Request, Tensor};
-use occam_graph::{Fit, Graph, Weights};
+use occam_graph::{Array, Fact, Fit, Graph, Role, Weights};
 use occam_zoo::{FromFile, Losses, Sites, Task, TaskModel};
 
 use crate::{Error, Result};
@@ -19,7 +19,7 @@ pub struct Model {
     task: Arc<dyn Task>,
     data_preprocessor: Option<Value>,
     batch_augments: Option<Value>,
-    file: Option<FromFile>,
+    file: Option<Arc<FromFile>>,
     device: Device,
     autocast: Autocast,
 }
@@ -47,9 +47,52 @@ impl Model {
             task: model.task.into(),
             data_preprocessor: model.data_preprocessor,
             batch_augments: model.batch_augments,
-            file: model.file,
+            file: model.file.map(Arc::new),
             device: device.clone(),
             autocast: Autocast::default(),
+        })
+    }
+
+    /// Parameters of no network, such as those of a mutator, in a model that is never run.
+    ///
+    /// # Errors
+    /// Two have the same name.
+    pub fn of_parameters(
+        parameters: impl IntoIterator<Item = (String, Array, Role)>,
+        device: &Device,
+    ) -> Result<Self> {
+        let (mut graph, mut weights) = (Graph::default(), Weights::new());
+        for (name, array, role) in parameters {
+            graph.add_param(&name, Fact::new(array.dtype(), array.shape().iter().copied()), role)?;
+            weights.insert(name, array);
+        }
+        let params = Params::new(&graph, &weights, device)?;
+        Ok(Self {
+            executor: Executor::new(Arc::new(graph))?,
+            params,
+            task: Arc::new(NoTask),
+            data_preprocessor: None,
+            batch_augments: None,
+            file: None,
+            device: device.clone(),
+            autocast: Autocast::default(),
+        })
+    }
+
+    /// Another graph for the same task, with parameters of its own.
+    ///
+    /// # Errors
+    /// The graph breaks a rule, or a parameter is missing or has another shape.
+    pub fn like(&self, graph: Graph, weights: &Weights) -> Result<Self> {
+        Ok(Self {
+            params: Params::new(&graph, weights, &self.device)?,
+            executor: Executor::new(Arc::new(graph))?,
+            task: self.task.clone(),
+            data_preprocessor: self.data_preprocessor.clone(),
+            batch_augments: self.batch_augments.clone(),
+            file: self.file.clone(),
+            device: self.device.clone(),
+            autocast: self.autocast,
         })
     }
 
@@ -92,7 +135,7 @@ impl Model {
 
     /// What else its file says, where it comes from one.
     pub fn file(&self) -> Option<&FromFile> {
-        self.file.as_ref()
+        self.file.as_deref()
     }
 
     /// The device it runs on.
@@ -215,6 +258,25 @@ impl Model {
             self.params.set(name, tensor)?;
         }
         Ok(())
+    }
+}
+
+/// The task of parameters alone.
+struct NoTask;
+
+impl NoTask {
+    fn refuse<T>() -> occam_zoo::Result<T> {
+        Err(occam_zoo::Error::Sample("parameters alone compute nothing".into()))
+    }
+}
+
+impl Task for NoTask {
+    fn loss(&self, _: &[Tensor], _: &[DataSample], _: &mut Sites) -> occam_zoo::Result<Losses> {
+        Self::refuse()
+    }
+
+    fn predict(&self, _: &[Tensor], _: Vec<DataSample>) -> occam_zoo::Result<Vec<DataSample>> {
+        Self::refuse()
     }
 }
 

@@ -8,7 +8,7 @@ use occam_engine::optim::Optimizer;
 use occam_engine::schedule::Length;
 use occam_engine::{Device, Tensor};
 use occam_testing::{Golden, assert_close, fill, values, workspace};
-use occam_train::optim::OptimWrapper;
+use occam_train::optim::Optimizers;
 use occam_train::{Algorithm, Env, GradientMap, schedules};
 
 fn registry() -> Registry {
@@ -126,7 +126,7 @@ fn parameters_get_mmengines_settings() {
     let mut cases = 0;
     for row in rows("optim_wrapper").iter().filter(|row| row["kind"] == "paramwise") {
         let value = Value::from_json(&row["optim_wrapper"]);
-        let wrapper = OptimWrapper::from_config(&value, &registry(), &*algorithm).unwrap();
+        let wrapper = Optimizers::from_config(&value, &registry(), &*algorithm).unwrap();
         let mut count = 0;
         for group in row["groups"].as_array().unwrap() {
             for name in group["names"].as_array().unwrap() {
@@ -159,7 +159,7 @@ fn gradients_are_clipped_and_accumulated_as_mmengine_does() {
         let name = row["name"].as_str().unwrap();
         let mut algorithm = algorithm(SMALL);
         let value = Value::from_json(&row["optim_wrapper"]);
-        let mut wrapper = OptimWrapper::from_config(&value, &registry(), &*algorithm).unwrap();
+        let mut wrapper = Optimizers::from_config(&value, &registry(), &*algorithm).unwrap();
         wrapper.set_count(0, 10);
         for (param, shape) in &shapes {
             let (_, model) = algorithm.models_mut().into_iter().next().unwrap();
@@ -204,7 +204,7 @@ fn impossible_wrappers_are_errors() {
         ("accumulate=2", "accumulative_counts"),
     ] {
         let value = config(&format!("dict(optimizer=dict(type='SGD', lr=0.1), {rest})"));
-        let error = OptimWrapper::from_config(&value, &registry(), &*algorithm).err().unwrap();
+        let error = Optimizers::from_config(&value, &registry(), &*algorithm).err().unwrap();
         let text = format!("{error:?} {error}");
         assert!(text.contains(wanted), "{rest}: {text}");
     }
@@ -235,11 +235,11 @@ fn schedules_are_mmengines() {
             "dict(optimizer=dict(type='{kind}', lr={}, {momentum}, weight_decay={}))",
             base["lr"], base["weight_decay"]
         ));
-        let mut optim = OptimWrapper::from_config(&wrapper, &registry(), &*algorithm).unwrap();
+        let mut optim = Optimizers::from_config(&wrapper, &registry(), &*algorithm).unwrap();
         let value = Value::from_json(&row["param_scheduler"]);
         let mut list = schedules::from_config(Some(&value), &registry(), length).unwrap();
         for schedule in &mut list {
-            optim.start(schedule).unwrap();
+            optim.start(schedule, None).unwrap();
         }
         let (mut lr, mut momentum, mut weight_decay) = (Vec::new(), Vec::new(), Vec::new());
         for iter in 1..=length.max_iters {
@@ -248,14 +248,14 @@ fn schedules_are_mmengines() {
             momentum.push(at.momentum.unwrap());
             weight_decay.push(at.weight_decay);
             for schedule in list.iter_mut().filter(|s| !s.by_epoch()) {
-                optim.advance(schedule);
+                optim.advance(schedule, None);
             }
             if iter.is_multiple_of(length.epoch) {
                 for schedule in list.iter_mut().filter(|s| s.by_epoch()) {
-                    optim.advance(schedule);
+                    optim.advance(schedule, None);
                 }
                 for schedule in list.iter_mut().filter(|s| s.monitor().is_some()) {
-                    optim.observe(schedule, figures[(iter / length.epoch) as usize - 1]);
+                    optim.observe(schedule, None, figures[(iter / length.epoch) as usize - 1]);
                 }
             }
         }
@@ -308,6 +308,6 @@ fn impossible_schedules_are_errors() {
     let value = config("dict(type='LinearMomentum')");
     let mut list = schedules::from_config(Some(&value), &registry(), length).unwrap();
     let wrapper = config("dict(optimizer=dict(type='Adagrad'))");
-    let mut optim = OptimWrapper::from_config(&wrapper, &registry(), &*algorithm(SMALL)).unwrap();
-    assert!(optim.start(&mut list[0]).unwrap_err().to_string().contains("no momentum"));
+    let mut optim = Optimizers::from_config(&wrapper, &registry(), &*algorithm(SMALL)).unwrap();
+    assert!(optim.start(&mut list[0], None).unwrap_err().to_string().contains("no momentum"));
 }

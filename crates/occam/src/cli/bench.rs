@@ -9,7 +9,7 @@ use occam_data::{Batch, DataSample, Seed};
 use occam_engine::{Mode, Request};
 use occam_graph::{Array, Role};
 use occam_train::export::fix_image_size;
-use occam_train::optim::OptimWrapper;
+use occam_train::optim::Optimizers;
 use occam_train::reporter::Progress;
 use occam_train::{Algorithm, Env, Model, StepContext};
 use serde_json::json;
@@ -96,7 +96,7 @@ impl Args {
             None => loader.load_str("default_optim.py", DEFAULT_OPTIM)?,
         };
         self.amp.apply(&mut wrapper)?;
-        let optim = OptimWrapper::from_config(&wrapper, &registry, &*algorithm)?;
+        let optim = Optimizers::from_config(&wrapper, &registry, &*algorithm)?;
         optim.prepare(&mut *algorithm);
         let model = algorithm.architecture();
         let size = image_size(self.shape, &config, &registry, model.graph());
@@ -212,7 +212,7 @@ const DEFAULT_OPTIM: &str = "optimizer = dict(type='SGD', lr=0.01, momentum=0.9)
 
 /// What steps go on from.
 struct Bench {
-    optim: OptimWrapper,
+    optim: Optimizers,
     seed: Seed,
     done: u64,
     batch: Batch,
@@ -226,7 +226,11 @@ impl Bench {
         let context = StepContext { epoch: 0, iter: self.done, seed: self.seed };
         self.optim.prepare(algorithm);
         let step = algorithm.train_step(&self.batch, &context)?;
-        let norm = self.optim.step(algorithm, step.gradients)?;
+        let mut norm = self.optim.step(algorithm, step.gradients)?;
+        for part in 1.. {
+            let Some(step) = algorithm.next_part(part, &self.batch, &context)? else { break };
+            norm = self.optim.step(algorithm, step.gradients)?;
+        }
         self.done += 1;
         if let Some(norm) = norm.filter(|n| !n.is_finite()) {
             // A step that moves nothing is not the work that is to be timed.

@@ -4,6 +4,7 @@ use occam_config::{Error as ConfigError, Registry, Value};
 use occam_data::Batch;
 use occam_engine::schedule::Length;
 use occam_graph::{Graph, Weights};
+use occam_space::Trace;
 use occam_space::subnet::Choice;
 use occam_train::{
     Algorithm, AlgorithmConfig, Cuts, Env, Error, Model, Result, Step, StepContext, UnitState, supervised,
@@ -74,7 +75,7 @@ impl Config {
     /// The units of a model, and what is to become of them.
     fn plan(&self, shaped: &Shaped) -> Result<(Units, Vec<Goal>), ConfigError> {
         let units = self.mutator.units(shaped.trace())?;
-        let goals = goals(self.keys.target_pruning_ratio.as_ref(), &units, shaped)?;
+        let goals = goals(self.keys.target_pruning_ratio.as_ref(), &units, shaped.trace())?;
         Ok((units, goals))
     }
 
@@ -112,14 +113,14 @@ impl AlgorithmConfig for Config {
 
 /// What is to become of a unit: it goes from one choice to another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Goal {
-    start: Choice,
-    target: Choice,
+pub(super) struct Goal {
+    pub start: Choice,
+    pub target: Choice,
 }
 
 impl Goal {
     /// `int((target − start) · part + start)` for numbers, without `int` for parts of the channels.
-    fn at(self, part: f64, channels: usize) -> Choice {
+    pub fn at(self, part: f64, channels: usize) -> Choice {
         let between = |start: f64, target: f64| (target - start) * part + start;
         match self.target {
             Choice::Ratio(target) => {
@@ -137,13 +138,12 @@ impl Goal {
 }
 
 /// The goal of every unit; those that `target` does not name stay where they start.
-fn goals(target: Option<&Value>, units: &Units, shaped: &Shaped) -> Result<Vec<Goal>, ConfigError> {
+pub(super) fn goals(target: Option<&Value>, units: &Units, found: &Trace) -> Result<Vec<Goal>, ConfigError> {
     let start = |unit: &Unit, target: Option<Choice>, channels: usize| match (unit.start, target) {
         (Some(start), _) => start,
         (None, Some(Choice::Ratio(_))) => Choice::Ratio(1.0),
         (None, _) => Choice::Number(channels),
     };
-    let found = shaped.trace();
     let mut goals: Vec<Goal> = units
         .iter()
         .zip(&found.units)
@@ -199,6 +199,18 @@ fn goals(target: Option<&Value>, units: &Units, shaped: &Shaped) -> Result<Vec<G
     Ok(goals)
 }
 
+/// The width of every unit after a part of the way from its start to its goal.
+pub(super) fn widths(units: &Units, goals: &[Goal], found: &Trace, part: f64) -> Vec<usize> {
+    let width = |((unit, goal), traced): ((&Unit, &Goal), &occam_space::Unit)| {
+        let choice = goal.at(part, traced.channels);
+        match unit.mutable && choice.width(traced.channels) < traced.channels {
+            true => unit.args.width(choice, traced.channels),
+            false => traced.channels,
+        }
+    };
+    units.iter().zip(goals).zip(&found.units).map(width).collect()
+}
+
 /// Trains a model and makes its units narrower on the way.
 ///
 /// | key | default | |
@@ -250,15 +262,7 @@ impl ItePruneAlgorithm {
     /// The widths after pruning `time`.
     fn widths(&self, time: u64) -> Vec<usize> {
         let part = if self.linear { time as f64 / self.prune_times as f64 } else { 1.0 };
-        let traced = &self.shaped.trace().units;
-        let width = |((unit, goal), traced): ((&Unit, &Goal), &occam_space::Unit)| {
-            let choice = goal.at(part, traced.channels);
-            match unit.mutable && choice.width(traced.channels) < traced.channels {
-                true => unit.args.width(choice, traced.channels),
-                false => traced.channels,
-            }
-        };
-        self.units.iter().zip(&self.goals).zip(traced).map(width).collect()
+        widths(&self.units, &self.goals, self.shaped.trace(), part)
     }
 
     fn prune(&mut self, time: u64) -> Result<(Cuts, String)> {

@@ -3,11 +3,15 @@
 mod auto_slim;
 mod average;
 mod group_fisher;
+mod dcff;
+mod dmcp;
 mod ite_prune;
 mod slimmable_network;
 
 pub use auto_slim::AutoSlim;
 pub use group_fisher::GroupFisherAlgorithm;
+pub use dcff::Dcff;
+pub use dmcp::{Dmcp, FlopsLoss, Groups, Rates};
 pub use ite_prune::ItePruneAlgorithm;
 pub use slimmable_network::SlimmableNetwork;
 
@@ -20,6 +24,8 @@ use crate::Supernet;
 const TABLE: &[(&str, Build<dyn AlgorithmConfig>)] = &[
     ("AutoSlim", auto_slim::build),
     ("GroupFisherAlgorithm", group_fisher::build),
+    ("DCFF", dcff::build),
+    ("DMCP", dmcp::build),
     ("ItePruneAlgorithm", ite_prune::build),
     ("SlimmableNetwork", slimmable_network::build),
 ];

@@ -77,7 +77,8 @@ impl Config {
             Err(_) if index == -1 => None,
             _ => {
                 let last = widths.len().saturating_sub(1);
-                let message = format!("there is no subnet {index}: `deploy_index` is from 0 to {last}, or -1");
+                let message =
+                    format!("there is no subnet {index}: `deploy_index` is from 0 to {last}, or -1");
                 return Err(ConfigError::new(message).at(place("deploy_index")));
             }
         };

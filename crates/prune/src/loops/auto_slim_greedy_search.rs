@@ -201,7 +201,9 @@ impl EvalLoop for AutoSlimGreedySearchLoop {
         let mut measure = Measure { algorithm, loader, evaluator, stage, reporter };
         for &target in self.config.target_flops.iter().skip(search.state.searched_subnet.len()) {
             while search.state.current_flops > target {
-                let Some((score, bins)) = search.narrower(&mut measure, &self.config.score_key)? else { break };
+                let Some((score, bins)) = search.narrower(&mut measure, &self.config.score_key)? else {
+                    break;
+                };
                 search.state.current_flops = search.flops(&bins)?;
                 search.state.current_subnet = bins;
                 let flops = search.state.current_flops;

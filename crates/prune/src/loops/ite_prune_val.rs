@@ -18,6 +18,8 @@ use occam_train::{Algorithm, Result};
 /// | `fix_subnet.json` | the mutator's config with the width of each unit, for `fix_subnet=..` of a `GroupFisherDeploySubModel` |
 /// | `fix_subnet_weight.pth` | the weights of the small model, under the names that checkpoints have |
 ///
+/// The small model is the one that is measured: of an algorithm that trains more than that, what follows from it.
+///
 /// Where an `EMAHook` validates averages, the weights are these. An algorithm without channel units is measured and
 /// nothing is written.
 #[derive(Debug, Default)]
@@ -46,9 +48,9 @@ impl EvalLoop for ItePruneValLoop {
         let text = format!("{subnet:#}\n");
         occam_io::atomic_write(&json, |file| file.write_all(text.as_bytes()))?;
         let mut weights = Weights::new();
-        for (prefix, model) in algorithm.models() {
-            let own = model.params.to_weights()?;
-            weights.extend(own.into_iter().map(|(name, array)| (format!("{prefix}{name}"), array)));
+        let prefix = algorithm.models().first().map_or("", |(prefix, _)| *prefix);
+        for (name, array) in algorithm.architecture().params.to_weights()? {
+            weights.insert(format!("{prefix}{name}"), array);
         }
         occam_io::pth::save(&pth, &weights)?;
         Ok(Some(format!("wrote {} and {}", json.display(), pth.display())))

@@ -82,8 +82,11 @@ impl EvalLoop for SubnetValLoop {
 
     fn begin(&mut self, run: EvalRun<'_>) -> Result<()> {
         if self.needs_training_data() && run.training.is_none() {
-            let error = Error::new("SubnetValLoop calibrates subnets by training data, of which the config has none");
-            return Err(error.with_help("give a `train_dataloader`, or set `calibrate_sample_num=-1`").into());
+            let error =
+                Error::new("SubnetValLoop calibrates subnets by training data, of which the config has none");
+            return Err(error
+                .with_help("give a `train_dataloader`, or set `calibrate_sample_num=-1`")
+                .into());
         }
         self.training = run.training;
         self.seed = run.seed;

@@ -8,6 +8,21 @@ use serde::Deserialize;
 use super::deploy_sub_model::{Config, SubModelConfig};
 use crate::mutators::choices;
 
+/// Keys of the algorithms whose subnets are trained.
+const OF_ALGORITHMS: [&str; 11] = [
+    "architecture",
+    "distiller",
+    "mutator",
+    "mutator_cfg",
+    "strategy",
+    "arch_start_train",
+    "arch_train_freq",
+    "distillation_times",
+    "target_flops",
+    "flops_loss_type",
+    "flop_loss_weight",
+];
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Keys {
@@ -39,15 +54,21 @@ struct Keys {
 /// | `init_weight_from_supernet` | False | whether first values are the first channels of those that the whole model would have; a run's model alone can |
 /// | `init_cfg` | None | that of `cfg` instead of its own |
 ///
-/// Units of which a file says nothing keep their channels. The original takes away all letters of `prefix` that a name begins
+/// Keys that an algorithm leaves where a config has that of its training as base are accepted without effect, as the original's
+/// function takes them. Units of which a file says nothing keep their channels. The original takes away all letters of `prefix` that a name begins
 /// with, in any order; here it is the prefix.
 fn parse(value: &Value) -> Result<Config, ConfigError> {
-    let keys: Keys = value.parse()?;
+    let mut own = value.clone();
+    if let Some(dict) = own.as_dict_mut() {
+        dict.retain(|key, _| !key.as_str().is_some_and(|k| OF_ALGORITHMS.contains(&k)));
+    }
+    let keys: Keys = own.parse()?;
     let place = |key: &str| value.get(key).unwrap_or(value);
     match keys.mode.as_ref().and_then(Value::as_str) {
         Some("mutator") => {}
         Some("mutable") | None => {
-            let error = ConfigError::new("subnets of layers that are chosen, `mode='mutable'`, are not supported");
+            let error =
+                ConfigError::new("subnets of layers that are chosen, `mode='mutable'`, are not supported");
             return Err(error.with_help("a subnet of channel units has `mode='mutator'`").at(place("mode")));
         }
         Some(other) => {
@@ -87,7 +108,8 @@ fn parse(value: &Value) -> Result<Config, ConfigError> {
 pub(super) fn build_model(value: &Value, registry: &Registry) -> Result<Box<dyn Architecture>, ConfigError> {
     let config = parse(value)?;
     if config.init_weight_from_supernet {
-        let error = ConfigError::new("`init_weight_from_supernet` is for the model of a run, not inside another");
+        let error =
+            ConfigError::new("`init_weight_from_supernet` is for the model of a run, not inside another");
         return Err(error.at(value.get("init_weight_from_supernet").unwrap_or(value)));
     }
     let architecture = registry.build::<dyn Architecture>(&config.architecture)?;

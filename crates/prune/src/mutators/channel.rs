@@ -169,7 +169,10 @@ pub(super) fn build_as(
         let (args, candidates) = (like.args().clone(), like.candidates().map(<[Choice]>::to_vec));
         let start = one.choice.map(|v| choice(&v)).transpose()?;
         let given_candidates = one.init_args.as_ref().is_some_and(|v| v.get("candidate_choices").is_some());
-        own.insert(name, Own { args, candidates, given_candidates, start, channels: one.channels, value: entry });
+        own.insert(
+            name,
+            Own { args, candidates, given_candidates, start, channels: one.channels, value: entry },
+        );
     }
     if listed && own.is_empty() {
         let error = Error::new("the units are to be those of the config, which has none");
@@ -178,6 +181,22 @@ pub(super) fn build_as(
             .at(value));
     }
     Ok(Box::new(ChannelMutator { name, unit, default_args, own, listed }))
+}
+
+/// As [`build_as`], of units of that kind and no other.
+pub(super) fn build_of(
+    name: &'static str,
+    kind: &str,
+    value: &Value,
+    registry: &Registry,
+) -> Result<Box<ChannelMutator>, Error> {
+    let mutator = build_as(name, kind, value, registry)?;
+    let found = mutator.unit.name();
+    if found != kind {
+        let error = Error::new(format!("the units of a {name} are of kind {kind}, not {found}"));
+        return Err(error.at(value.get("channel_unit_cfg").unwrap_or(value)));
+    }
+    Ok(mutator)
 }
 
 /// `channel_unit_cfg` as a dict, whose `type` is read here, not by the registry.
@@ -270,11 +289,12 @@ impl ChannelMutator {
                 let channels = found.channels;
                 return Err(wrong(format!("unit `{name}` has {channels} channels in this model, not {n}")));
             }
-            let too_many =
-                own.candidates.iter().flatten().find(|c| c.width(found.channels) > found.channels);
+            let too_many = own.candidates.iter().flatten().find(|c| c.width(found.channels) > found.channels);
             if let Some(choice) = too_many {
                 let (n, channels) = (choice.width(found.channels), found.channels);
-                return Err(wrong(format!("unit `{name}` has {channels} channels, fewer than its candidate {n}")));
+                return Err(wrong(format!(
+                    "unit `{name}` has {channels} channels, fewer than its candidate {n}"
+                )));
             }
             let narrow = own.candidates.iter().flatten().any(|c| c.width(found.channels) < found.channels);
             if let Some(why) = found.kept_by.as_ref().filter(|_| narrow && own.given_candidates) {

@@ -61,7 +61,9 @@ impl Switch {
     /// A value of that name is another.
     pub fn add_to(&self, task: &mut TaskModel, subnet: &Graph) -> occam_graph::Result<bool> {
         let mut added = false;
-        for (own, base) in self.from.iter().filter(|(own, _)| task.graph.find(own).is_none()).collect::<Vec<_>>() {
+        for (own, base) in
+            self.from.iter().filter(|(own, _)| task.graph.find(own).is_none()).collect::<Vec<_>>()
+        {
             let Some(value) = subnet.find(base).map(|id| subnet.value(id)).transpose()? else { continue };
             let id = task.graph.add_param(own, value.fact.clone(), value.role().unwrap_or(Role::Weight))?;
             if value.frozen {

@@ -44,8 +44,7 @@ fn of(
     if let Some(dict) = rest.as_dict_mut() {
         if let Some(given) = dict.remove("candidate_choices").filter(|v| !v.is_none()) {
             let wrong = || Error::new("`candidate_choices` must be a list of numbers").at(&given);
-            candidates =
-                given.as_list().ok_or_else(wrong)?.iter().map(choice).collect::<Result<_, _>>()?;
+            candidates = given.as_list().ok_or_else(wrong)?.iter().map(choice).collect::<Result<_, _>>()?;
         }
         if !dict.contains("choice_mode") {
             dict.insert("choice_mode", Value::from(mode));

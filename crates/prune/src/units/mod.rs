@@ -3,12 +3,16 @@
 mod args;
 mod candidates;
 mod group_fisher;
+mod dcff;
+mod dmcp;
 mod l1;
 mod sequential;
 
 pub use args::UnitArgs;
 pub use group_fisher::{FisherArgs, GroupFisherChannelUnit, Normalization};
 pub use candidates::OneShotMutableChannelUnit;
+pub use dcff::DcffChannelUnit;
+pub use dmcp::DmcpChannelUnit;
 
 use occam_config::{Build, Registry};
 use occam_space::subnet::Choice;
@@ -43,6 +47,8 @@ pub trait ChannelUnit: Send + Sync {
 
 const TABLE: &[(&str, Build<dyn ChannelUnit>)] = &[
     ("GroupFisherChannelUnit", group_fisher::build),
+    ("DCFFChannelUnit", dcff::build),
+    ("DMCPChannelUnit", dmcp::build),
     ("L1MutableChannelUnit", l1::build),
     ("OneShotMutableChannelUnit", candidates::build_one_shot),
     ("SequentialMutableChannelUnit", sequential::build),

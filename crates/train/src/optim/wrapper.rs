@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use occam_config::{Dict, Error as ConfigError, Registry, Value};
 use occam_engine::optim::{Optimizer, STEP, Settings, State};
-use occam_engine::schedule::{Schedule, Scheduled, Target};
+use occam_engine::schedule::{Scheduled, Target};
 use occam_engine::{Autocast, Device, Tensor};
 use occam_graph::Weights;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::amp::{self, Amp};
 use super::clip::{Clip, two_norm};
 use super::paramwise::Paramwise;
-use crate::error::refuse;
 use crate::{Algorithm, Cuts, Error, GradientMap, Model, Result};
 
 #[derive(Deserialize)]
@@ -88,7 +87,7 @@ fn scheduled([value, base]: [u64; 2]) -> Scheduled {
 /// | `clip_grad` | None | `dict(max_norm=.., norm_type=2)`, or `dict(type='value', clip_value=..)` |
 /// | `accumulative_counts` | 1 | iterations whose gradients are averaged for one step; the last step of a training averages those that are left |
 /// | `paramwise_cfg` | None | settings for single parameters |
-/// | `constructor` | `DefaultOptimWrapperConstructor` | no other |
+/// | `constructor` | `DefaultOptimWrapperConstructor` | `SeparateOptimWrapperConstructor`: see [`Optimizers`](super::Optimizers) |
 /// | `dtype`, `loss_scale`, `use_fsdp` | | of `AmpOptimWrapper`: mixed precision |
 ///
 /// The original loses gradients that were accumulated before a stop; here they are in checkpoints.
@@ -136,7 +135,7 @@ impl OptimWrapper {
         Self::of_models(value, registry, &[]).map(drop)
     }
 
-    fn of_models(value: &Value, registry: &Registry, models: &[(&str, &Model)]) -> Result<Self> {
+    pub(super) fn of_models(value: &Value, registry: &Registry, models: &[(&str, &Model)]) -> Result<Self> {
         let (amp, value) = Amp::split(value)?;
         let value = &value;
         match value.type_name() {
@@ -152,7 +151,7 @@ impl OptimWrapper {
             let plain = name.rsplit('.').next().unwrap_or(name);
             if plain != "DefaultOptimWrapperConstructor" {
                 let error = ConfigError::new(format!("there is no constructor `{name}` of optimizers"))
-                    .with_help("the only one is DefaultOptimWrapperConstructor");
+                    .with_help("known: DefaultOptimWrapperConstructor, SeparateOptimWrapperConstructor");
                 return Err(error.at(&v).into());
             }
         }
@@ -240,29 +239,29 @@ impl OptimWrapper {
         self.max_count = Some(max);
     }
 
-    /// Takes the first step of a schedule, before training.
-    ///
-    /// # Errors
-    /// The optimizer has no momentum, but that is scheduled.
-    pub fn start(&mut self, schedule: &mut Schedule) -> Result<()> {
-        let target = schedule.target();
-        if self.groups.iter_mut().any(|g| g.target(target).is_none()) {
-            return refuse(format!("{} has no momentum that could be scheduled", self.kind));
-        }
-        schedule.start(self.groups.iter_mut().filter_map(|g| g.target(target)));
-        Ok(())
+    /// How many iterations are done.
+    pub(super) fn count(&self) -> u64 {
+        self.count
     }
 
-    /// Takes a step of a schedule.
-    pub fn advance(&mut self, schedule: &mut Schedule) {
-        let target = schedule.target();
-        schedule.step(self.groups.iter_mut().filter_map(|g| g.target(target)));
+    /// Goes on after so many iterations, of a training whose end is not known.
+    pub(super) fn set_updates(&mut self, done: u64) {
+        self.count = done;
     }
 
-    /// Gives a schedule the figure that it follows.
-    pub fn observe(&mut self, schedule: &mut Schedule, figure: f64) {
-        let target = schedule.target();
-        schedule.observe(figure, self.groups.iter_mut().filter_map(|g| g.target(target)));
+    /// Whether it moves the parameter of that full name.
+    pub(super) fn moves(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
+
+    /// Whether all groups have what a schedule moves.
+    pub(super) fn has(&self, target: Target) -> bool {
+        target != Target::Momentum || self.groups.iter().all(|g| g.momentum.is_some())
+    }
+
+    /// What a schedule moves, of every group that has it.
+    pub(super) fn scheduled(&mut self, target: Target) -> impl Iterator<Item = &mut Scheduled> {
+        self.groups.iter_mut().filter_map(move |g| g.target(target))
     }
 
     /// Moves the parameters that have a gradient. Returns the norm of the gradients before clipping: the 2-norm, or the one

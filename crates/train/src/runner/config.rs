@@ -8,14 +8,14 @@ use occam_data::{DataPreprocessor, Dataset, Evaluator, Loader, LoaderConfig, Loa
 
 use super::load_from;
 use super::settings::{check, lr_factor, need, present, seed, strange_names};
-use super::{Evaluation, MakeDataset, Resume, RunOptions, Runner, Training};
+use super::{Evaluation, MakeDataset, Planned, Resume, RunOptions, Runner, Training};
 use crate::algorithm::Env;
 use crate::checkpoint::Info;
 use crate::evaluate::Metrics;
-use crate::loops::EvalRun;
 use crate::log::LogProcessor;
+use crate::loops::EvalRun;
 use crate::model::summary;
-use crate::optim::OptimWrapper;
+use crate::optim::Optimizers;
 use crate::{Algorithm, Result, hooks, loops, schedules};
 
 /// The preprocessor of a run: the model's own, else the config's; `ClsDataPreprocessor` where it names no type. The
@@ -207,16 +207,32 @@ fn training(
 ) -> Result<Training> {
     let registry = options.registry;
     let mut optim =
-        OptimWrapper::from_config(need(config, "optim_wrapper", "`train_cfg`")?, registry, algorithm)?;
+        Optimizers::from_config(need(config, "optim_wrapper", "`train_cfg`")?, registry, algorithm)?;
     if let Some(factor) = lr_factor(config, loader.batch_size())? {
         optim.scale_lr(factor);
     }
     let train_loop = loops::train_loop(train_cfg, registry)?;
     let length = train_loop.length(loader.len() as u64);
-    let place = config.get("param_scheduler");
-    let mut schedules = schedules::from_config(place, registry, length)?;
-    for schedule in &mut schedules {
-        optim.start(schedule).map_err(|e| ConfigError::from(e).at(place.unwrap_or(config)))?;
+    let mut schedules = Vec::new();
+    for (name, value) in schedules::by_part(config.get("param_scheduler")) {
+        let wrong = |message: String| ConfigError::new(message).at(value);
+        let part = match name {
+            None => None,
+            Some(name) => Some(optim.position(name).ok_or_else(|| {
+                let known: Vec<&str> = optim.names().filter(|n| !n.is_empty()).collect();
+                let error = wrong(format!("there is no optimizer `{name}` to schedule"));
+                match known.as_slice() {
+                    [] => {
+                        error.with_help("there is one for all parameters: give a schedule or a list of them")
+                    }
+                    known => error.with_help(format!("known: {}", known.join(", "))),
+                }
+            })?),
+        };
+        for mut schedule in schedules::from_config(Some(value), registry, length)? {
+            optim.start(&mut schedule, part).map_err(|e| ConfigError::from(e).at(value))?;
+            schedules.push(Planned { part, schedule });
+        }
     }
     let last_lr = (optim.lr(), optim.base_lr());
     let by_epoch = train_loop.by_epoch();

@@ -51,6 +51,7 @@ impl Runner {
         let Some(Evaluation { loader, evaluator, eval_loop }) = &mut self.val else {
             return Err(Error::Other("the config has no `val_dataloader` and `val_evaluator`".into()));
         };
+        self.algorithm.settle()?;
         eval_loop.run(&*self.algorithm, loader, evaluator, "val", &mut *self.reporter)
     }
 
@@ -63,6 +64,7 @@ impl Runner {
         let Some(Evaluation { loader, evaluator, eval_loop }) = &mut self.test else {
             return Err(Error::Other("the config has no `test_dataloader` and `test_evaluator`".into()));
         };
+        self.algorithm.settle()?;
         eval_loop.run(&*self.algorithm, loader, evaluator, "test", &mut *self.reporter)
     }
 }

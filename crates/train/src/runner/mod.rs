@@ -28,7 +28,7 @@ use crate::hooks::Hook;
 use crate::journal::{Journal, Moment};
 use crate::log::{LogProcessor, Place};
 use crate::loops::{EvalLoop, TrainLoop};
-use crate::optim::OptimWrapper;
+use crate::optim::Optimizers;
 use crate::reporter::{Log, Reporter};
 use crate::{Algorithm, Error, Result};
 
@@ -95,12 +95,18 @@ struct Evaluation {
     eval_loop: Box<dyn EvalLoop>,
 }
 
+/// A schedule and the optimizer that it moves; all of them where none is named.
+struct Planned {
+    part: Option<usize>,
+    schedule: Schedule,
+}
+
 /// What only training needs.
 struct Training {
     loader: Loader,
     train_loop: Option<Box<dyn TrainLoop>>,
-    optim: OptimWrapper,
-    schedules: Vec<Schedule>,
+    optim: Optimizers,
+    schedules: Vec<Planned>,
     length: Length,
     by_epoch: bool,
     /// Learning rates of the last step taken, for logs: of the first parameter, and without `paramwise_cfg`.
@@ -195,7 +201,7 @@ impl Runner {
     }
 
     /// What is trained.
-    pub fn algorithm(&self) -> &dyn Algorithm {
+    pub fn algorithm(&self) -> &(dyn Algorithm + 'static) {
         &*self.algorithm
     }
 
@@ -204,8 +210,8 @@ impl Runner {
         &mut *self.algorithm
     }
 
-    /// The training's optimizer; none where the config trains nothing.
-    pub fn optim(&self) -> Option<&OptimWrapper> {
+    /// The training's optimizers; none where the config trains nothing.
+    pub fn optim(&self) -> Option<&Optimizers> {
         self.training.as_ref().map(|t| &t.optim)
     }
 
@@ -283,8 +289,8 @@ impl Runner {
     /// Steps the schedules by epoch, or those by iteration.
     pub fn step_schedules(&mut self, by_epoch: bool) {
         if let Some(training) = &mut self.training {
-            for schedule in training.schedules.iter_mut().filter(|s| s.by_epoch() == by_epoch) {
-                training.optim.advance(schedule);
+            for planned in training.schedules.iter_mut().filter(|p| p.schedule.by_epoch() == by_epoch) {
+                training.optim.advance(&mut planned.schedule, planned.part);
             }
         }
     }
@@ -295,7 +301,7 @@ impl Runner {
     /// There is none of that name.
     pub fn show_schedules(&mut self, metrics: &Metrics) -> Result<()> {
         let Some(training) = &mut self.training else { return Ok(()) };
-        for schedule in &mut training.schedules {
+        for Planned { part, schedule } in &mut training.schedules {
             let Some(monitor) = schedule.monitor() else { continue };
             let Some(&figure) = metrics.get(monitor) else {
                 let known: Vec<&str> = metrics.keys().map(String::as_str).collect();
@@ -305,7 +311,7 @@ impl Runner {
                 );
                 return Err(ConfigError::new(message).into());
             };
-            training.optim.observe(schedule, figure);
+            training.optim.observe(schedule, *part, figure);
         }
         Ok(())
     }

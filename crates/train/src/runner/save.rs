@@ -34,7 +34,7 @@ impl Runner {
     /// The file cannot be read or does not fit.
     pub fn load_weights(&mut self, path: &Path) -> Result<()> {
         Checkpoint::load(path)?.take_over(&mut *self.algorithm, true)?;
-        Ok(())
+        self.algorithm.settle()
     }
 
     /// Goes to where the run should begin; whether that is where an earlier one stopped.
@@ -76,8 +76,9 @@ impl Runner {
                 "it was saved without optimizer or schedules and no run can be resumed from it; use `load_from`",
             ));
         };
-        if optimizer != training.optim.kind() {
-            let message = format!("it was made with {optimizer}, this run has {}", training.optim.kind());
+        let kind = training.optim.kind();
+        if *optimizer != kind {
+            let message = format!("it was made with {optimizer}, this run has {kind}");
             return Err(checkpoint.refuse(message));
         }
         if schedules.len() != training.schedules.len() {
@@ -97,13 +98,13 @@ impl Runner {
         self.algorithm
             .load_state(&own)
             .map_err(|e| checkpoint.refuse(format!("its algorithm's state does not fit: {e}")))?;
-        for (schedule, progress) in training.schedules.iter_mut().zip(schedules) {
-            schedule.resume(*progress);
+        for (planned, progress) in training.schedules.iter_mut().zip(schedules) {
+            planned.schedule.resume(*progress);
         }
         let space = |name: &str| checkpoint.space(name).cloned().unwrap_or_default();
         training
             .optim
-            .resume(&position.groups, &space(OPTIMIZER), &space(ACCUMULATED), &self.device)
+            .resume(&position.groups, &position.updates, &space(OPTIMIZER), &space(ACCUMULATED), &self.device)
             .map_err(|e| checkpoint.refuse(format!("its optimizer's state does not fit: {e}")))?;
         self.epoch = position.epoch;
         self.iter = position.iter;
@@ -143,7 +144,7 @@ impl Runner {
         let Some(training) = &self.training else { return Ok(()) };
         if contents.optimizer {
             draft.space(OPTIMIZER, &training.optim.state())?;
-            draft.space(ACCUMULATED, training.optim.pending())?;
+            draft.space(ACCUMULATED, &training.optim.pending())?;
         }
         let own = self.algorithm.state()?;
         if !own.is_empty() {
@@ -156,11 +157,12 @@ impl Runner {
             validated: self.validated,
             seed: self.seed.0,
             epoch_length,
-            optimizer: contents.optimizer.then(|| training.optim.kind().to_owned()),
+            optimizer: contents.optimizer.then(|| training.optim.kind()),
+            updates: training.optim.counts(),
             groups: training.optim.group_states(),
             schedules: contents
                 .schedules
-                .then(|| training.schedules.iter().map(occam_engine::schedule::Schedule::progress).collect()),
+                .then(|| training.schedules.iter().map(|p| p.schedule.progress()).collect()),
             info: self.info.clone(),
         };
         draft.write(path, &position)?;

@@ -13,7 +13,7 @@ use super::save::LAST;
 use crate::evaluate::Metrics;
 use crate::journal::{Journal, Moment};
 use crate::reporter::Progress;
-use crate::{Error, Result, Step, StepContext, interrupt};
+use crate::{Algorithm, Error, Result, Step, StepContext, interrupt};
 
 impl Runner {
     /// Trains to the end and returns the last validation's results.
@@ -131,11 +131,35 @@ impl Runner {
     pub(super) fn train_iteration(&mut self, batch: &Batch) -> Result<Step> {
         self.with_hooks(|hook, runner| hook.before_train_iter(runner))?;
         let context = StepContext { epoch: self.epoch, iter: self.iter, seed: self.seed };
+        let first = self.algorithm_part(|algorithm| algorithm.train_step(batch, &context).map(Some))?;
+        let Some(mut step) = first else { return Ok(Step::default()) };
+        for number in 1.. {
+            let next = self.algorithm_part(|algorithm| algorithm.next_part(number, batch, &context))?;
+            let Some(part) = next else { break };
+            step.losses.extend(part.losses);
+            step.cuts.extend(part.cuts);
+        }
+        self.iter += 1;
+        self.iter_seconds = self.started.elapsed().as_secs_f64();
+        let loss: f32 = step.losses.iter().filter(|(n, _)| n.contains("loss")).map(|(_, v)| v).sum();
+        let total = self.training.as_ref().map_or(self.iter, |t| t.length.max_iters);
+        let progress = Progress { stage: "train", done: self.iter, total, loss: Some(loss) };
+        self.reporter.progress(&progress);
+        self.with_hooks(|hook, runner| hook.after_train_iter(runner, &step))?;
+        Ok(step)
+    }
+
+    /// One update: what `compute` gives moves the parameters.
+    fn algorithm_part(
+        &mut self,
+        compute: impl FnOnce(&mut dyn Algorithm) -> Result<Option<Step>>,
+    ) -> Result<Option<Step>> {
         if let Some(training) = &self.training {
             training.optim.prepare(&mut *self.algorithm);
         }
-        let mut step = match self.algorithm.train_step(batch, &context) {
-            Ok(step) => step,
+        let mut step = match compute(&mut *self.algorithm) {
+            Ok(Some(step)) => step,
+            Ok(None) => return Ok(None),
             Err(e) => return Err(self.failed(e)),
         };
         for note in std::mem::take(&mut step.notes) {
@@ -160,14 +184,7 @@ impl Runner {
                 }
             }
         }
-        self.iter += 1;
-        self.iter_seconds = self.started.elapsed().as_secs_f64();
-        let loss: f32 = step.losses.iter().filter(|(n, _)| n.contains("loss")).map(|(_, v)| v).sum();
-        let total = self.training.as_ref().map_or(self.iter, |t| t.length.max_iters);
-        let progress = Progress { stage: "train", done: self.iter, total, loss: Some(loss) };
-        self.reporter.progress(&progress);
-        self.with_hooks(|hook, runner| hook.after_train_iter(runner, &step))?;
-        Ok(step)
+        Ok(Some(step))
     }
 
     /// The error that ends a training, with what is kept of it; the log tells where that was, whoever reads it later.

@@ -38,6 +38,7 @@ impl Runner {
             }
             let data = asked.elapsed().as_secs_f64();
             let started = Instant::now();
+            self.algorithm.settle()?;
             trial.metrics = val.eval_loop.run(
                 &*self.algorithm,
                 &val.loader,

@@ -66,7 +66,17 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.register_all::<dyn ParamScheduler>("param_scheduler", TABLE);
 }
 
-/// Reads `param_scheduler`: one schedule, a list, or none.
+/// The schedules of `param_scheduler` by the part whose optimizer they move: a dict without `type` has lists by part, everything
+/// else is for all.
+pub fn by_part(value: Option<&Value>) -> Vec<(Option<&str>, &Value)> {
+    let Some(value) = value.filter(|v| !v.is_none()) else { return Vec::new() };
+    match value.as_dict().filter(|d| !d.contains("type")) {
+        Some(parts) => parts.iter().filter_map(|(part, own)| Some((Some(part.as_str()?), own))).collect(),
+        None => vec![(None, value)],
+    }
+}
+
+/// Reads the schedules of one part: one schedule, a list, or none.
 ///
 /// # Errors
 /// A schedule is unknown or impossible.

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use occam_config::{Error, FORMATS, Loader, Registry, Value};
 use occam_data::{Compose, DataPreprocessor, Dataset, Evaluator, LoaderConfig, Sampler, is_absent};
 use occam_engine::Device;
-use occam_train::optim::OptimWrapper;
+use occam_train::optim::Optimizers;
 use occam_train::recipe::RecipeStep;
 use occam_train::runner::strange_names;
 use occam_train::schedules::ParamScheduler;
@@ -190,10 +190,12 @@ impl Check<'_> {
             self.part(config, &format!("{side}_cfg"), |v| loops::eval_loop(Some(v), registry).map(drop));
         }
         self.part(config, "train_cfg", |v| loops::train_loop(v, registry).map(drop));
-        self.part(config, "optim_wrapper", |v| OptimWrapper::check(v, registry));
+        self.part(config, "optim_wrapper", |v| Optimizers::check(v, registry));
         self.part(config, "param_scheduler", |value| {
-            let items = value.as_list().unwrap_or(std::slice::from_ref(value));
-            items.iter().try_for_each(|item| Ok(registry.build::<dyn ParamScheduler>(item).map(drop)?))
+            occam_train::schedules::by_part(Some(value)).into_iter().try_for_each(|(_, own)| {
+                let items = own.as_list().unwrap_or(std::slice::from_ref(own));
+                items.iter().try_for_each(|item| Ok(registry.build::<dyn ParamScheduler>(item).map(drop)?))
+            })
         });
         self.part(config, "default_hooks", |v| hooks::from_config(Some(v), None, registry).map(drop));
         self.part(config, "custom_hooks", |v| hooks::from_config(None, Some(v), registry).map(drop));
