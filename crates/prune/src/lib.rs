@@ -6,14 +6,20 @@
 //! ([`Shaped`]); nothing is masked.
 
 pub mod algorithms;
+pub mod compactor;
 mod error;
+mod goal;
 pub mod importance;
+mod keys;
 pub mod loops;
 pub mod models;
 pub mod mutators;
+pub mod patterns;
 pub mod picture;
+pub mod regularizers;
 mod shaped;
 mod solve;
+pub mod sparsity;
 pub mod units;
 
 pub use error::{Error, Result};
@@ -24,6 +30,7 @@ pub use solve::{Limits, Outcome, Scope, Solver, Target, TargetKind};
 /// Makes all components of this crate known.
 pub fn register(registry: &mut occam_config::Registry) {
     units::register(registry);
+    regularizers::register(registry);
     mutators::register(registry);
     algorithms::register(registry);
     loops::register(registry);

@@ -65,13 +65,15 @@ pub struct Limits {
     pub max_ratio: f64,
     /// By unit another such part: 0 protects it.
     pub of_unit: Vec<Option<f64>>,
+    /// By unit how many channels it still has, where it has lost some already: no solution has more.
+    pub left: Vec<Option<usize>>,
     /// Which channels compete.
     pub scope: Scope,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { round_to: 8, max_ratio: 0.9, of_unit: Vec::new(), scope: Scope::Global }
+        Self { round_to: 8, max_ratio: 0.9, of_unit: Vec::new(), left: Vec::new(), scope: Scope::Global }
     }
 }
 
@@ -90,7 +92,9 @@ pub struct Outcome {
 struct Unit {
     index: usize,
     channels: usize,
+    /// The widths that it may have.
     least: usize,
+    most: usize,
     step: usize,
     /// Channels from the least important one.
     order: Vec<usize>,
@@ -100,7 +104,7 @@ impl Unit {
     /// The width nearest to `width` that the limits allow.
     fn rounded(&self, width: usize) -> usize {
         let multiple = (width + self.step / 2) / self.step * self.step;
-        multiple.clamp(self.least, self.channels)
+        multiple.clamp(self.least, self.most)
     }
 }
 
@@ -142,14 +146,16 @@ impl<'a> Solver<'a> {
                 step /= 2;
             }
             let least = (unit.channels as f64 * (1.0 - ratio.clamp(0.0, 1.0)) - 1e-9).ceil() as usize;
-            let least = least.next_multiple_of(step).clamp(1, unit.channels);
+            let most = limits.left.get(index).copied().flatten().unwrap_or(unit.channels);
+            let most = most.clamp(1, unit.channels);
+            let least = least.next_multiple_of(step).clamp(1, most);
             let mut order: Vec<usize> = (0..unit.channels).collect();
             let score = |c: usize| own.get(c).copied().unwrap_or(f64::INFINITY);
             // Among equals the last goes first.
             order.sort_by(|&a, &b| score(a).total_cmp(&score(b)).then(b.cmp(&a)));
-            units.push(Unit { index, channels: unit.channels, least, step, order });
+            units.push(Unit { index, channels: unit.channels, least, most, step, order });
         }
-        if units.iter().all(|u| u.least >= u.channels) {
+        if units.iter().all(|u| u.least >= u.most) {
             let why =
                 trace.units.iter().find_map(|u| u.kept_by.as_ref().map(|r| format!("`{}`: {r}", u.name)));
             return Err(Error::Nothing(why.unwrap_or_else(|| "it has no layers with channels".into())));
@@ -252,8 +258,8 @@ impl<'a> Solver<'a> {
             let mut next: Vec<(f64, usize, usize)> = Vec::new();
             for unit in &self.units {
                 let width = widths.get(unit.index).copied().unwrap_or(0);
-                if width < unit.channels {
-                    let wider = (width / unit.step * unit.step + unit.step).min(unit.channels);
+                if width < unit.most {
+                    let wider = (width / unit.step * unit.step + unit.step).min(unit.most);
                     let own = self.scores.get(unit.index).map(Vec::as_slice).unwrap_or_default();
                     let back = unit.order.iter().rev().skip(width).take(wider - width);
                     let sum: f64 = back.filter_map(|&c| own.get(c)).sum();

@@ -111,6 +111,13 @@ pub trait Algorithm: Send {
         Ok(())
     }
 
+    /// Whether weights that a training starts from may lack a parameter of the architecture, by its own name: it keeps its
+    /// first value then.
+    fn may_lack(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
+
     /// What a subnet file says of the architecture as it is at present; none where it has no channel units.
     fn subnet(&self) -> Option<serde_json::Value> {
         None
@@ -122,6 +129,25 @@ pub trait Algorithm: Send {
     /// The device failed.
     fn exported(&self) -> Result<Option<(Graph, Weights)>> {
         Ok(None)
+    }
+
+    /// Tensors beside the models' parameters that a run needs to go on, by names of its own; part of every checkpoint.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn state(&self) -> Result<Weights> {
+        Ok(Weights::new())
+    }
+
+    /// Goes on from what [`Algorithm::state`] gave; models have their weights already.
+    ///
+    /// # Errors
+    /// It is of another algorithm, or does not fit.
+    fn load_state(&mut self, state: &Weights) -> Result<()> {
+        match state.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(Error::Other(format!("`{name}` is of another algorithm"))),
+        }
     }
 
     /// Whether a model is left out of checkpoints and of what must be loaded, since it never changes and can be

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `optimizer` | the optimizer's tensors, `<parameter>.<slot>` |
 //! | `accumulated` | gradients that wait for the next step |
+//! | `algorithm` | what the algorithm needs beside its models' weights; see [`Algorithm::state`] |
 //! | `ema_state_dict` | the weights that are trained, where those under their own names are averages; see `EMAHook` |
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,9 @@ use crate::{Algorithm, Error, Result};
 pub(crate) const OPTIMIZER: &str = "optimizer";
 /// Space of accumulated gradients.
 pub(crate) const ACCUMULATED: &str = "accumulated";
+
+/// Space of the algorithm's own tensors.
+pub(crate) const ALGORITHM: &str = "algorithm";
 
 /// The metadata entry that says where the run stands.
 const POSITION: &str = "occam";
@@ -232,8 +236,11 @@ impl Checkpoint {
     pub fn take_over(&self, algorithm: &mut dyn Algorithm, strict: bool) -> Result<Fit> {
         let alone = self.bare();
         algorithm.adopt(&alone)?;
-        let whole = self.fit(algorithm)?;
-        let architecture = occam_graph::fit(algorithm.architecture().graph(), &alone)?;
+        let mut whole = self.fit(algorithm)?;
+        let mut architecture = occam_graph::fit(algorithm.architecture().graph(), &alone)?;
+        let own = |name: &str| algorithm.may_lack(name.strip_prefix("architecture.").unwrap_or(name));
+        whole.missing.retain(|name| !own(name));
+        architecture.missing.retain(|name| !own(name));
         let fits = |fit: &Fit| misfit(fit).is_none();
         let taken = if strict { fits(&whole) } else { whole.matched.len() >= architecture.matched.len() };
         let fit = if taken { whole } else { architecture };

@@ -1,5 +1,7 @@
 //! `occam prune`
 
+mod sparsity;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -23,8 +25,9 @@ use crate::table;
     occam prune model.onnx --macs 0.5 -o small.onnx\n  \
     occam prune model.onnx --params 0.25 --importance l1 -o small.onnx --svg widths.svg\n  \
     occam prune model.onnx --macs 0.5 --keep 'layer4.*' --round-to 16 -o small.onnx\n  \
-    occam prune model.onnx --subnet widths.json -o small.onnx\n\n\
-    The result is an ordinary file: weights are sliced, nothing is masked. What channels can go and why others cannot: \
+    occam prune model.onnx --subnet widths.json -o small.onnx\n  \
+    occam prune model.onnx --sparsity 2:4 -o sparse.onnx\n\n\
+    The result is an ordinary file: weights are sliced, nothing is masked (but for --sparsity). What channels can go and why others cannot: \
     occam inspect model.onnx --units")]
 pub struct Args {
     /// The ONNX file
@@ -41,6 +44,10 @@ pub struct Args {
     /// Part of the elements that layers write to leave
     #[arg(long, value_name = "PART", group = "target")]
     activations: Option<f64>,
+    /// Make weights 0 in place of removing channels: a part of all (0.5), or of each run along the inputs all but N of M (2:4);
+    /// with --uniform the part is that of each layer
+    #[arg(long, value_name = "PART|N:M", group = "target")]
+    sparsity: Option<occam_prune::sparsity::Pattern>,
     /// Widths of units from a subnet file in place of a target: {\"UNIT\": WIDTH, ..} or a mutator's config
     #[arg(long, value_name = "FILE", group = "target")]
     subnet: Option<PathBuf>,
@@ -112,6 +119,9 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 impl Args {
     pub fn run(self, json: bool) -> Outcome {
+        if let Some(pattern) = self.sparsity {
+            return sparsity::run(&self.model, &self.output, pattern, self.uniform, &self.keep, json);
+        }
         let started = Instant::now();
         if self.target().is_none() && self.subnet.is_none() {
             return Err(Failure::new("nothing says how small the model is to be")
@@ -182,7 +192,7 @@ impl Args {
             }
         }
         let scope = if self.uniform { Scope::Uniform } else { Scope::Global };
-        Ok(Limits { round_to: self.round_to.into(), max_ratio: self.max_ratio, of_unit, scope })
+        Ok(Limits { round_to: self.round_to.into(), max_ratio: self.max_ratio, of_unit, scope, ..Limits::default() })
     }
 
     fn solve(&self, model: &Imported, units: &Trace) -> Result<Found, Failure> {

@@ -2,7 +2,7 @@
 //!
 //! To add one: its file here, and its line in `TABLE`.
 
-mod axes;
+pub(crate) mod axes;
 mod bn_scale;
 mod fpgm;
 mod group_norm;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::train::last_aside;
 use super::{Resume, Runner};
-use crate::checkpoint::{ACCUMULATED, Checkpoint, Draft, FORMAT, OPTIMIZER, Position};
+use crate::checkpoint::{ACCUMULATED, ALGORITHM, Checkpoint, Draft, FORMAT, OPTIMIZER, Position};
 use crate::{Error, Result};
 
 /// The file that names the newest checkpoint.
@@ -84,7 +84,7 @@ impl Runner {
             return Err(checkpoint.refuse("it was made with other schedules"));
         }
         let read = |space: &str| {
-            let own = [OPTIMIZER, ACCUMULATED].contains(&space);
+            let own = [OPTIMIZER, ACCUMULATED, ALGORITHM].contains(&space);
             own || self.hooks.iter().flatten().any(|hook| hook.spaces().contains(&space))
         };
         if let Some(space) = checkpoint.spaces().find(|space| !read(space)) {
@@ -93,6 +93,8 @@ impl Runner {
             )));
         }
         checkpoint.apply(&mut *self.algorithm)?;
+        let own = checkpoint.space(ALGORITHM).cloned().unwrap_or_default();
+        self.algorithm.load_state(&own).map_err(|e| checkpoint.refuse(format!("its algorithm's state does not fit: {e}")))?;
         for (schedule, progress) in training.schedules.iter_mut().zip(schedules) {
             schedule.resume(*progress);
         }
@@ -140,6 +142,10 @@ impl Runner {
         if contents.optimizer {
             draft.space(OPTIMIZER, &training.optim.state())?;
             draft.space(ACCUMULATED, training.optim.pending())?;
+        }
+        let own = self.algorithm.state()?;
+        if !own.is_empty() {
+            draft.spaces.insert(ALGORITHM.to_owned(), own);
         }
         let position = Position {
             format: FORMAT,
