@@ -85,7 +85,8 @@ fn macs(onnx: &Path) -> u64 {
 
 /// The MACs that are left of the model that a plain training exports.
 fn left(dir: &Path, config: &Path, work: &Path) -> f64 {
-    let plain = format!("type='SparseTraining', {ARCHITECTURE}, regularizer=dict(type='GroupNormRegularizer')");
+    let plain =
+        format!("type='SparseTraining', {ARCHITECTURE}, regularizer=dict(type='GroupNormRegularizer')");
     let plain = write(dir, "plain.py", &plain, "");
     let full = dir.join("full.onnx");
     if !full.exists() {
@@ -128,7 +129,12 @@ fn a_target_is_met_in_steps_and_resumed() {
 
 /// Of one parameter the sum of `f` over the elements of the last checkpoint of a sparse training.
 fn size(dir: &Path, regularizer: &str, name: &str, f: impl Fn(f32) -> f32) -> f32 {
-    let config = write(dir, "sparse.py", &format!("type='SparseTraining', {ARCHITECTURE}, regularizer={regularizer}"), "");
+    let config = write(
+        dir,
+        "sparse.py",
+        &format!("type='SparseTraining', {ARCHITECTURE}, regularizer={regularizer}"),
+        "",
+    );
     let work = dir.join("sparse");
     let _ = std::fs::remove_dir_all(&work);
     works(&["train", text(&config), "--work-dir", text(&work)]);
@@ -145,13 +151,13 @@ fn penalized_weights_are_smaller() {
     };
     let (weak, strong) = (scales("1e-9"), scales("0.05"));
     assert!(strong < 0.8 * weak, "{strong} and {weak}");
-    let weights = |kind: &str| {
-        size(dir.path(), kind, "architecture.backbone.layer2.0.conv1.weight", |x| x * x)
-    };
+    let weights =
+        |kind: &str| size(dir.path(), kind, "architecture.backbone.layer2.0.conv1.weight", |x| x * x);
     let weak = weights("dict(type='GroupNormRegularizer', reg=1e-9)");
     let strong = weights("dict(type='GroupNormRegularizer', reg=0.02)");
     assert!(strong < 0.8 * weak, "{strong} and {weak}");
-    let growing = weights("dict(type='GrowingRegularizer', ratio=0.5, delta_reg=0.5, interval=2, ceiling=2.0)");
+    let growing =
+        weights("dict(type='GrowingRegularizer', ratio=0.5, delta_reg=0.5, interval=2, ceiling=2.0)");
     assert!(growing < 0.8 * weak, "{growing} and {weak}");
 }
 
@@ -208,7 +214,12 @@ fn zeros_stay_zero() {
 #[test]
 fn two_of_four_are_left() {
     let dir = tempfile::tempdir().unwrap();
-    let config = write(dir.path(), "runs.py", &format!("type='SparsityAlgorithm', {ARCHITECTURE}, sparsity='2:4'"), "");
+    let config = write(
+        dir.path(),
+        "runs.py",
+        &format!("type='SparsityAlgorithm', {ARCHITECTURE}, sparsity='2:4'"),
+        "",
+    );
     let (whole, told) = trains_and_resumes(dir.path(), &config, "iter_5.safetensors");
     assert!(told.contains("weights are 0, 4") || told.contains("weights are 0, 5"), "{told}");
     let all = load(&whole.join("iter_24.safetensors"));
@@ -278,8 +289,14 @@ fn wrong_configs_are_refused_with_what_is_wrong() {
     refused(&format!("{target}, keep=['backbone.cnv1']"), &["no unit or layer is called `backbone.cnv1`"]);
     refused(&format!("{target}, begin='soon'"), &["`begin` must be a number of epochs"]);
     refused(&format!("{target}, regularizer=dict(type='BNScale')"), &["BNScale"]);
-    refused(&format!("{target}, regularizer=dict(type='BNScaleRegularizer', reg=0)"), &["`reg` must be above 0"]);
-    refused("type='SparseTraining', regularizer=dict(type='GrowingRegularizer')", &["give the regularizer a `ratio`"]);
+    refused(
+        &format!("{target}, regularizer=dict(type='BNScaleRegularizer', reg=0)"),
+        &["`reg` must be above 0"],
+    );
+    refused(
+        "type='SparseTraining', regularizer=dict(type='GrowingRegularizer')",
+        &["give the regularizer a `ratio`"],
+    );
     refused("type='SparsityAlgorithm', sparsity=1.0", &["a part from 0 up to 1"]);
     refused("type='SparsityAlgorithm', sparsity='2:4', end=0.5", &["`end` is of a part"]);
     refused("type='SparsityAlgorithm', sparsity=0.5, keep=['x']", &["no layer with weights is called `x`"]);

@@ -2,7 +2,7 @@
 //! 2021, arXiv:2007.03260).
 
 use occam_graph::ops::{Activation, Binary, Conv};
-use occam_graph::{Array, Fact, Graph, NodeId, Op, Patch, Role, Source, ValueId, Weights};
+use occam_graph::{Array, Fact, Graph, NodeId, Op, Patch, Role, Source, ValueId, Weights, Wire};
 use occam_space::{Selection, Trace, TraceOptions, Unit, shrink, trace};
 
 use crate::importance::axes::{Part, parts};
@@ -67,7 +67,8 @@ fn place(graph: &Graph, index: usize, unit: &Unit) -> Result<Place, String> {
     let own: Vec<ValueId> = conv.inputs.iter().chain(&norm.inputs).copied().collect();
     for member in &unit.members {
         let value = graph.value(member.value).map_err(broken)?;
-        let reads = matches!(parts.get(&member.value), Some(Part::Weight { output }) if *output != member.axis);
+        let reads =
+            matches!(parts.get(&member.value), Some(Part::Weight { output }) if *output != member.axis);
         match value.source {
             Source::Param(_) if own.contains(&member.value) => {
                 let shared = graph.readers(member.value).len() > 1;
@@ -220,7 +221,7 @@ pub fn merge(graph: &Graph, weights: &Weights, places: &[Place], threshold: f64)
         let &[x, w, ..] = conv.inputs.as_slice() else {
             return Err(occam_graph::Error::Graph(format!("`{}` has no weight", place.conv)).into());
         };
-        let b = match conv.inputs.get(2) {
+        let b: Wire = match conv.inputs.get(2) {
             Some(&b) => b.into(),
             None => patch.param(&bias_name, Fact::f32([place.channels]), Role::Weight),
         };

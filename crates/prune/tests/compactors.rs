@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use occam_engine::{Device, Executor, Mode, Params, Request, Tensor};
-use occam_graph::ops::{Activation, BatchNorm, Conv, GlobalAvgPool, Linear};
+use occam_graph::ops::{Activation, BatchNorm, Conv, Flatten, GlobalAvgPool, Linear};
 use occam_graph::{Array, Builder, Fact, Graph, Role, ValueId, Weights};
 use occam_prune::compactor::{Place, identity, insert, kept_rows, merge, places};
 use occam_space::{TraceOptions, trace};
@@ -43,6 +43,7 @@ fn net() -> Graph {
     x = layer(&mut b, "d", x, [7, 5, 3, 3], false);
     x = layer(&mut b, "e", x, [7, 1, 3, 3], false);
     x = b.op("pool", GlobalAvgPool, &[x]).unwrap();
+    x = b.op("flatten", Flatten { axis: 1 }, &[x]).unwrap();
     let w = b.param("fc.weight", &[4, 7], Role::Weight).unwrap();
     let bias = b.param("fc.bias", &[4], Role::Weight).unwrap();
     x = b.op("fc", Linear, &[x, w, bias]).unwrap();
@@ -107,7 +108,9 @@ fn inserted_and_merged_models_compute_the_same() {
     assert_eq!(merged["a.bias"].shape(), [6]);
     assert_eq!(merged["b.weight"].shape(), [4, 6, 3, 3]);
     assert_eq!(merged["c.weight"].shape(), [5, 4, 3, 3]);
-    assert!(!merged.keys().any(|n| n.contains("compactor") || n.starts_with("a_bn") || n.starts_with("b_bn")));
+    assert!(
+        !merged.keys().any(|n| n.contains("compactor") || n.starts_with("a_bn") || n.starts_with("b_bn"))
+    );
     assert!(merged.contains_key("c_bn.weight"));
     let (found, wanted) = (outputs(&small, &merged), outputs(&with, &all));
     assert_close("merged", &found, &wanted, 1e-5);

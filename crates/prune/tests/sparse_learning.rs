@@ -131,7 +131,8 @@ fn a_growing_penalty_is_on_the_chosen_channels_alone() {
     let chosen: Vec<usize> = leaving.map(|l| l.iter().filter(|x| **x == 1.0).count()).collect();
     assert!(chosen.contains(&4) && chosen.contains(&6), "{chosen:?}");
     // Input channels of the stream are penalized, too: compare rows where they are not.
-    let stream = state.iter().find(|(n, a)| n.starts_with("leaving.") && a.len() == 8).unwrap().1.as_f32().unwrap();
+    let stream =
+        state.iter().find(|(n, a)| n.starts_with("leaving.") && a.len() == 8).unwrap().1.as_f32().unwrap();
     for (o, norm) in norms.iter().enumerate() {
         for i in (0..8).filter(|&i| stream[i] == 0.0) {
             let at = (o * 8 + i) * 9;

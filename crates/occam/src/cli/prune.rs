@@ -192,7 +192,13 @@ impl Args {
             }
         }
         let scope = if self.uniform { Scope::Uniform } else { Scope::Global };
-        Ok(Limits { round_to: self.round_to.into(), max_ratio: self.max_ratio, of_unit, scope, ..Limits::default() })
+        Ok(Limits {
+            round_to: self.round_to.into(),
+            max_ratio: self.max_ratio,
+            of_unit,
+            scope,
+            ..Limits::default()
+        })
     }
 
     fn solve(&self, model: &Imported, units: &Trace) -> Result<Found, Failure> {

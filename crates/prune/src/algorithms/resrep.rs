@@ -106,7 +106,10 @@ impl Config {
     fn plain(&self, model: &occam_zoo::TaskModel) -> Result<Plain, ConfigError> {
         let wrong = |message: String| ConfigError::new(message).at(&self.value);
         if model.file.is_some() {
-            return Err(wrong("a model that comes from an ONNX file gets no compactors: exporters fold its normalizations".into()));
+            return Err(wrong(
+                "a model that comes from an ONNX file gets no compactors: exporters fold its normalizations"
+                    .into(),
+            ));
         }
         let graph = model.graph.clone();
         let units = trace(&graph, &TraceOptions::default()).map_err(|e| wrong(e.to_string()))?;
@@ -130,7 +133,9 @@ impl Config {
         if found.is_empty() {
             let why = why.unwrap_or_else(|| "it has no channels that could be pruned".into());
             let error = wrong(format!("the model has no unit that could have a compactor: {why}"));
-            return Err(error.with_help("compactors follow a convolution with batch normalization that alone computes a unit"));
+            return Err(error.with_help(
+                "compactors follow a convolution with batch normalization that alone computes a unit",
+            ));
         }
         Ok(Plain { graph, units, places: found })
     }
@@ -140,7 +145,8 @@ impl AlgorithmConfig for Config {
     fn build(self: Box<Self>, env: &Env<'_>) -> Result<Box<dyn Algorithm>> {
         let task = env.task_model(&self.keys.architecture)?;
         let Plain { graph, units, places } = self.plain(&task)?;
-        let data_preprocessor = self.keys.data_preprocessor.clone().or_else(|| task.data_preprocessor.clone());
+        let data_preprocessor =
+            self.keys.data_preprocessor.clone().or_else(|| task.data_preprocessor.clone());
         let mut model = Model::new(task, env.seed, &env.device)?;
         let learns: Vec<String> =
             model.params.iter().filter(|(_, p)| p.trainable).map(|(n, _)| n.to_owned()).collect();
@@ -250,8 +256,21 @@ impl ResRep {
     /// The part of the target's figure that is left where each place has so many channels.
     fn part(&self, widths: &[usize]) -> Result<f64> {
         let sizes = self.sizes.clone().unwrap_or_default();
-        let estimator = Estimator::new(&self.graph, &self.units, &sizes).map_err(|e| failed(e))?;
-        part(&estimator, &self.units, &self.places, self.target, widths)
+        let estimator = Estimator::new(&self.graph, &self.units, &sizes).map_err(failed)?;
+        let figure = |widths: &[usize]| self.figure(&estimator, widths);
+        let full: Vec<usize> = self.places.iter().map(|p| p.channels).collect();
+        Ok(figure(widths)? / figure(&full)?.max(1.0))
+    }
+
+    /// The target's figure where each place has so many channels.
+    fn figure(&self, estimator: &Estimator<'_>, widths: &[usize]) -> Result<f64> {
+        let mut all: Vec<usize> = self.units.units.iter().map(|u| u.channels).collect();
+        for (place, &width) in self.places.iter().zip(widths) {
+            if let Some(w) = all.get_mut(place.unit) {
+                *w = width;
+            }
+        }
+        Ok(self.target.kind.of(&estimator.at(&all).map_err(failed)?) as f64)
     }
 
     /// Takes the size of images from the first batch, and sees whether the target can be reached at all.
@@ -285,10 +304,11 @@ impl ResRep {
         let mut masks: Vec<Vec<bool>> = self.places.iter().map(|p| vec![true; p.channels]).collect();
         let mut widths: Vec<usize> = self.places.iter().map(|p| p.channels).collect();
         let sizes = self.sizes.clone().unwrap_or_default();
-        let estimator = Estimator::new(&self.graph, &self.units, &sizes).map_err(|e| failed(e))?;
+        let estimator = Estimator::new(&self.graph, &self.units, &sizes).map_err(failed)?;
+        let limit = self.figure(&estimator, &widths)? * self.target.part;
         let (mut taken, mut met) = (0, false);
         for (_, place, row) in rows {
-            met = part(&estimator, &self.units, &self.places, self.target, &widths)? <= self.target.part;
+            met = self.figure(&estimator, &widths)? <= limit;
             if met || taken == budget {
                 break;
             }
@@ -308,10 +328,11 @@ impl ResRep {
     /// Resets the gradients of chosen rows and adds the lasso's.
     fn compact(&self, step: &mut Step) -> Result<()> {
         for (place, norms) in self.places.iter().zip(self.norms()?) {
-            let Some(gradient) = step.gradients.get_mut(&format!("{PREFIX}{}", place.weight)) else { continue };
-            let column = |data: Vec<f32>| {
-                Tensor::from_f32(&[place.channels, 1, 1, 1], data, self.model.device())
+            let Some(gradient) = step.gradients.get_mut(&format!("{PREFIX}{}", place.weight)) else {
+                continue;
             };
+            let column =
+                |data: Vec<f32>| Tensor::from_f32(&[place.channels, 1, 1, 1], data, self.model.device());
             let pulls = norms.iter().map(|n| {
                 let by = n.max(self.epsilon);
                 if by > 0.0 { (self.lasso / by) as f32 } else { 0.0 }
@@ -333,7 +354,8 @@ impl ResRep {
             .collect();
         let all: usize = norms.iter().map(Vec::len).sum();
         let chosen = self.masks.values().flatten().filter(|stays| !**stays).count();
-        let (faded, part, what) = (all - kept.iter().sum::<usize>(), self.part(&kept)?, self.target.kind.name());
+        let (faded, part, what) =
+            (all - kept.iter().sum::<usize>(), self.part(&kept)?, self.target.kind.name());
         let more = match part > self.target.part {
             true => "; the target is not met: train longer, or with a larger `lasso` or `channels_per_mask`",
             false => "",
@@ -343,24 +365,6 @@ impl ResRep {
              are left{more}"
         ))
     }
-}
-
-fn part(
-    estimator: &Estimator<'_>,
-    units: &Trace,
-    places: &[Place],
-    target: Target,
-    widths: &[usize],
-) -> Result<f64> {
-    let mut all: Vec<usize> = units.units.iter().map(|u| u.channels).collect();
-    let full = estimator.at(&all).map_err(|e| failed(e))?;
-    for (place, &width) in places.iter().zip(widths) {
-        if let Some(w) = all.get_mut(place.unit) {
-            *w = width;
-        }
-    }
-    let left = estimator.at(&all).map_err(|e| failed(e))?;
-    Ok(target.kind.of(&left) as f64 / (target.kind.of(&full) as f64).max(1.0))
 }
 
 impl Algorithm for ResRep {
@@ -373,7 +377,8 @@ impl Algorithm for ResRep {
             let met = self.choose(choices.saturating_mul(self.per_mask))?;
             if met && !self.reached {
                 let chosen = self.masks.values().flatten().filter(|stays| !**stays).count();
-                notes.push(format!("the target is met once the {chosen} channels that are chosen have faded"));
+                notes
+                    .push(format!("the target is met once the {chosen} channels that are chosen have faded"));
             }
             self.reached = met;
         }

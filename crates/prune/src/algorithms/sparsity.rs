@@ -57,7 +57,10 @@ pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn AlgorithmConf
         (Some(text), _) => text.to_owned(),
         (None, Some(part)) => part.to_string(),
         (None, None) => {
-            return Err(at("sparsity", "`sparsity` must be a part such as 0.8, or a pattern such as '2:4'".into()));
+            return Err(at(
+                "sparsity",
+                "`sparsity` must be a part such as 0.8, or a pattern such as '2:4'".into(),
+            ));
         }
     };
     let pattern: Pattern = text.parse().map_err(|message| at("sparsity", message))?;
@@ -69,7 +72,10 @@ pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn AlgorithmConf
             // What would be ignored is refused.
             let gradual = ["initial", "end", "step_freq", "uniform"];
             if let Some(key) = gradual.into_iter().find(|k| value.get(k).is_some_and(|v| !v.is_none())) {
-                return Err(at(key, format!("`{key}` is of a part: the pattern {pattern} is made at `begin`, at once")));
+                return Err(at(
+                    key,
+                    format!("`{key}` is of a part: the pattern {pattern} is made at `begin`, at once"),
+                ));
             }
         }
         Pattern::Part(_) => {}
@@ -175,7 +181,7 @@ impl Plan {
 ///
 /// The part grows by the cubic of Zhu and Gupta (2017, arXiv:1710.01878): `s_t = s_f + (s_i − s_f) · (1 − (t − t₀) / (t₁ − t₀))³`. A
 /// pattern is made once, at `begin`; layers whose inputs are no multiple of M stay as they are. Which weights go, and of which
-/// layers, is as in [`sparsity::masks`](crate::sparsity::masks).
+/// layers, is as in [`sparsity::masks`](fn@crate::sparsity::masks).
 ///
 /// Weights that went get no gradient, and the optimizer's tensors, waiting gradients and an `EMAHook`'s averages are 0 where
 /// they are, so no momentum moves them: they are 0 after every step. Masks are part of checkpoints. Parameters are called
@@ -264,9 +270,12 @@ impl Algorithm for SparsityAlgorithm {
         }
         if end >= length.max_iters {
             let max = length.max_iters;
-            return refuse("end", format!(
-                "the last weights go after {end} iterations, the training has {max}: the target would not be reached"
-            ));
+            return refuse(
+                "end",
+                format!(
+                    "the last weights go after {end} iterations, the training has {max}: the target would not be reached"
+                ),
+            );
         }
         self.plan = Some(Plan { begin, end, every: every.max(1) });
         Ok(())
@@ -320,8 +329,7 @@ mod tests {
     #[test]
     fn the_part_grows_by_the_cubic() {
         let plan = Plan { begin: 2, end: 12, every: 4 };
-        let parts: Vec<(u64, f64)> =
-            (0..20).filter_map(|i| Some((i, 0.8 * plan.due(i)?))).collect();
+        let parts: Vec<(u64, f64)> = (0..20).filter_map(|i| Some((i, 0.8 * plan.due(i)?))).collect();
         let wanted = [(2, 0.0), (6, 0.6272), (10, 0.7936), (12, 0.8)];
         assert_eq!(parts.len(), wanted.len());
         for ((i, found), (j, wanted)) in parts.into_iter().zip(wanted) {

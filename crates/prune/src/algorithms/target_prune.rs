@@ -280,7 +280,8 @@ impl TargetPruneAlgorithm {
             return Ok(());
         }
         let units = self.shaped.trace().units.iter().zip(self.shaped.widths());
-        let equal = units.map(|(u, &w)| if u.kept_by.is_none() { vec![1.0; w] } else { Vec::new() }).collect();
+        let equal =
+            units.map(|(u, &w)| if u.kept_by.is_none() { vec![1.0; w] } else { Vec::new() }).collect();
         let place = self.config.get("target").unwrap_or(&self.config);
         let found = self.solve(equal, self.target.part);
         found.map_err(|e| ConfigError::new(e.to_string()).at(place))?;
@@ -291,11 +292,11 @@ impl TargetPruneAlgorithm {
     fn left(&self) -> Result<f64> {
         let sizes = self.sizes.clone().unwrap_or_default();
         let units = self.shaped.trace();
-        let estimator = Estimator::new(self.shaped.graph(), units, &sizes).map_err(|e| failed(e))?;
+        let estimator = Estimator::new(self.shaped.graph(), units, &sizes).map_err(failed)?;
         let full: Vec<usize> = units.units.iter().map(|u| u.channels).collect();
         let of = |widths: &[usize]| estimator.at(widths).map(|r| self.target.kind.of(&r) as f64);
-        let full = of(&full).map_err(|e| failed(e))?;
-        Ok(of(self.shaped.widths()).map_err(|e| failed(e))? / full.max(1.0))
+        let full = of(&full).map_err(failed)?;
+        Ok(of(self.shaped.widths()).map_err(failed)? / full.max(1.0))
     }
 
     fn prune(&mut self, time: u64, context: &StepContext) -> Result<(Cuts, String)> {
@@ -312,7 +313,12 @@ impl TargetPruneAlgorithm {
         let units = self.shaped.widths().iter().zip(&self.shaped.trace().units);
         let narrower = units.filter(|(width, unit)| **width < unit.channels).count();
         let (left, times, what) = (self.left()?, self.prune_times, self.target.kind.name());
-        Ok((cuts, format!("pruned, {time} of {times}: {left:.4} of the {what} are left, {narrower} units are narrower")))
+        Ok((
+            cuts,
+            format!(
+                "pruned, {time} of {times}: {left:.4} of the {what} are left, {narrower} units are narrower"
+            ),
+        ))
     }
 
     /// Adds what the regularizer says to the gradients of a step before the last pruning.
@@ -428,8 +434,17 @@ mod tests {
     fn prunings_are_due_from_the_beginning_on() {
         let plan = Plan { begin: 4, every: 3, times: 2 };
         let due: Vec<Option<u64>> = (0..12).map(|iter| plan.due(iter)).collect();
-        let wanted: Vec<Option<u64>> =
-            (0..12).map(|i| if i == 4 { Some(1) } else if i == 7 { Some(2) } else { None }).collect();
+        let wanted: Vec<Option<u64>> = (0..12)
+            .map(|i| {
+                if i == 4 {
+                    Some(1)
+                } else if i == 7 {
+                    Some(2)
+                } else {
+                    None
+                }
+            })
+            .collect();
         assert_eq!(due, wanted);
         assert_eq!(plan.last(), 7);
     }

@@ -125,10 +125,8 @@ impl GrowingRegularizer {
             Growth::Relative => Some(score(&self.importance, subject)?),
         };
         for (i, unit) in subject.trace.units.iter().enumerate() {
-            let factors = self
-                .factors
-                .entry(unit.name.clone())
-                .or_insert_with(|| vec![self.reg as f32; unit.channels]);
+            let factors =
+                self.factors.entry(unit.name.clone()).or_insert_with(|| vec![self.reg as f32; unit.channels]);
             let share: Vec<f64> = match &scores {
                 None => {
                     let own = self.leaving.get(&unit.name).map(Vec::as_slice).unwrap_or_default();

@@ -54,9 +54,10 @@ pub fn layers(graph: &Graph) -> Vec<Layer> {
 /// Among equals the first go, of a run the last.
 pub fn masks(pattern: Pattern, scope: Scope, layers: &[(&Layer, &[f32])]) -> Vec<Result<Vec<bool>, String>> {
     match (pattern, scope) {
-        (Pattern::Part(part), Scope::Uniform) => {
-            layers.iter().map(|(_, values)| Ok(smallest_of(part, &[values]).pop().unwrap_or_default())).collect()
-        }
+        (Pattern::Part(part), Scope::Uniform) => layers
+            .iter()
+            .map(|(_, values)| Ok(smallest_of(part, &[values]).pop().unwrap_or_default()))
+            .collect(),
         (Pattern::Part(part), Scope::Global) => {
             let all: Vec<&[f32]> = layers.iter().map(|(_, values)| *values).collect();
             smallest_of(part, &all).into_iter().map(Ok).collect()
@@ -163,7 +164,8 @@ mod tests {
         assert_eq!(found, [Err("its 6 inputs are no multiple of 4".to_owned())]);
         // Inputs on the first axis.
         let across = layer(&[4, 1], 0);
-        let found = masks(Pattern::Runs { stay: 1, of: 4 }, Scope::Global, &[(&across, &[1.0, -5.0, 2.0, 3.0])]);
+        let found =
+            masks(Pattern::Runs { stay: 1, of: 4 }, Scope::Global, &[(&across, &[1.0, -5.0, 2.0, 3.0])]);
         assert_eq!(found, [Ok(vec![false, true, false, false])]);
     }
 }

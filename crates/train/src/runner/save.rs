@@ -94,7 +94,9 @@ impl Runner {
         }
         checkpoint.apply(&mut *self.algorithm)?;
         let own = checkpoint.space(ALGORITHM).cloned().unwrap_or_default();
-        self.algorithm.load_state(&own).map_err(|e| checkpoint.refuse(format!("its algorithm's state does not fit: {e}")))?;
+        self.algorithm
+            .load_state(&own)
+            .map_err(|e| checkpoint.refuse(format!("its algorithm's state does not fit: {e}")))?;
         for (schedule, progress) in training.schedules.iter_mut().zip(schedules) {
             schedule.resume(*progress);
         }

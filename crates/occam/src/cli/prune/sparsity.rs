@@ -30,9 +30,9 @@ pub fn run(
 
 fn tell(output: &Path, pattern: Pattern, layers: &[Layer], json: bool) {
     let elements = |l: &Layer| l.shape.iter().product::<usize>();
-    let sums = layers.iter().fold([0; 3], |[all, before, after], l| {
-        [all + elements(l), before + l.before, after + l.after]
-    });
+    let sums = layers
+        .iter()
+        .fold([0; 3], |[all, before, after], l| [all + elements(l), before + l.before, after + l.after]);
     if json {
         let list: Vec<_> = layers
             .iter()
