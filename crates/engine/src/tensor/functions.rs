@@ -28,8 +28,6 @@ functions! {
     neg => float_neg;
     /// `1 / x`
     recip => float_recip;
-    /// −1, 0 or 1, as the sign is; its gradient is 0.
-    sign => float_sign;
     /// Error function.
     erf => float_erf;
     /// Sine.

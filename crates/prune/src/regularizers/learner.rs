@@ -71,7 +71,7 @@ impl Learner {
             let factors = Tensor::from_f32(&shape, penalty.factors, model.device())?;
             let of = match penalty.of {
                 Of::Value => param.tensor.clone(),
-                Of::Sign => param.tensor.sign()?,
+                Of::Sign => sign(&param.tensor)?,
             };
             *gradient = gradient.add(&of.mul(&factors)?)?;
         }
@@ -87,4 +87,10 @@ impl Learner {
     pub(crate) fn load_state(&mut self, state: &Weights) -> Result<()> {
         self.regularizer.load_state(state).map_err(Error::Other)
     }
+}
+
+/// −1, 0 or 1 by element.
+fn sign(tensor: &Tensor) -> Result<Tensor> {
+    let zero = Tensor::full(&vec![1; tensor.rank()], 0.0, &tensor.device());
+    Ok(tensor.at_least(&zero)?.sub(&tensor.scale(-1.0)?.at_least(&zero)?)?)
 }
