@@ -16,7 +16,8 @@ const INT64: i32 = 7;
 const BOOL: i32 = 9;
 
 fn value(name: &str, kind: i32, dims: &[i64]) -> ValueInfoProto {
-    let dim = |&d: &i64| dimension::Dimension { value: Some(dimension::Value::DimValue(d)), denotation: None };
+    let dim =
+        |&d: &i64| dimension::Dimension { value: Some(dimension::Value::DimValue(d)), denotation: None };
     let shape = Some(TensorShapeProto { dim: dims.iter().map(dim).collect() });
     let tensor = type_proto::Tensor { elem_type: Some(kind), shape };
     let r#type = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), denotation: None };

@@ -6,28 +6,34 @@
 //! ([`Shaped`]); nothing is masked.
 
 pub mod algorithms;
+pub mod compactor;
 mod error;
 mod fisher;
 mod gates;
+mod goal;
 pub mod hooks;
 pub mod importance;
+mod keys;
 pub mod latency;
-mod limits;
 mod layers;
+mod limits;
 pub mod loops;
 pub mod models;
 pub mod mutators;
+pub mod patterns;
 pub mod picture;
 pub mod recipe;
+pub mod regularizers;
 pub mod sensitivity;
 mod shaped;
 mod solve;
+pub mod sparsity;
 mod supernet;
 pub mod units;
 
 pub use error::{Error, Result};
-pub use limits::matches;
 pub use importance::{Importance, Normalizer, Scores};
+pub use limits::matches;
 pub use shaped::Shaped;
 pub use solve::{Limits, Outcome, Scope, Solver, Target, TargetKind};
 pub use supernet::{Subnet, Supernet, Switch};
@@ -35,6 +41,7 @@ pub use supernet::{Subnet, Supernet, Switch};
 /// Makes all components of this crate known.
 pub fn register(registry: &mut occam_config::Registry) {
     units::register(registry);
+    regularizers::register(registry);
     mutators::register(registry);
     algorithms::register(registry);
     hooks::register(registry);

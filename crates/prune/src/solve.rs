@@ -65,13 +65,15 @@ pub struct Limits {
     pub max_ratio: f64,
     /// By unit another such part: 0 protects it.
     pub of_unit: Vec<Option<f64>>,
+    /// By unit how many channels it still has, where it has lost some already: no solution has more.
+    pub left: Vec<Option<usize>>,
     /// Which channels compete.
     pub scope: Scope,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { round_to: 8, max_ratio: 0.9, of_unit: Vec::new(), scope: Scope::Global }
+        Self { round_to: 8, max_ratio: 0.9, of_unit: Vec::new(), left: Vec::new(), scope: Scope::Global }
     }
 }
 
@@ -90,7 +92,9 @@ pub struct Outcome {
 pub(crate) struct Unit {
     pub index: usize,
     pub channels: usize,
+    /// The widths that it may have.
     pub least: usize,
+    pub most: usize,
     /// Widths are multiples of this.
     pub step: usize,
     /// The part that may go at most.
@@ -109,13 +113,13 @@ impl Unit {
             self.step /= 2;
         }
         let least = (self.channels as f64 * (1.0 - self.ratio.clamp(0.0, 1.0)) - 1e-9).ceil() as usize;
-        self.least = least.next_multiple_of(self.step).clamp(1, self.channels);
+        self.least = least.next_multiple_of(self.step).clamp(1, self.most);
     }
 
     /// The width nearest to `width` that the limits allow.
     pub fn rounded(&self, width: usize) -> usize {
         let multiple = (width + self.step / 2) / self.step * self.step;
-        multiple.clamp(self.least, self.channels)
+        multiple.clamp(self.least, self.most)
     }
 }
 
@@ -153,15 +157,18 @@ impl<'a> Solver<'a> {
             let ratio = limits.of_unit.get(index).copied().flatten().unwrap_or(limits.max_ratio);
             // A channel of the unit may be several of a layer.
             let each = unit.members.iter().map(|m| m.per_channel).fold(0, gcd).max(1);
+            let most = limits.left.get(index).copied().flatten().unwrap_or(unit.channels);
+            let most = most.clamp(1, unit.channels);
             let mut order: Vec<usize> = (0..unit.channels).collect();
             let score = |c: usize| own.get(c).copied().unwrap_or(f64::INFINITY);
             // Among equals the last goes first.
             order.sort_by(|&a, &b| score(a).total_cmp(&score(b)).then(b.cmp(&a)));
-            let mut unit = Unit { index, channels: unit.channels, least: 1, step: 1, ratio, each, order };
+            let mut unit =
+                Unit { index, channels: unit.channels, least: 1, most, step: 1, ratio, each, order };
             unit.align(limits.round_to);
             units.push(unit);
         }
-        if units.iter().all(|u| u.least >= u.channels) {
+        if units.iter().all(|u| u.least >= u.most) {
             let why =
                 trace.units.iter().find_map(|u| u.kept_by.as_ref().map(|r| format!("`{}`: {r}", u.name)));
             return Err(Error::Nothing(why.unwrap_or_else(|| "it has no layers with channels".into())));
@@ -275,8 +282,8 @@ impl<'a> Solver<'a> {
             let mut next: Vec<(f64, usize, usize)> = Vec::new();
             for unit in &self.units {
                 let width = widths.get(unit.index).copied().unwrap_or(0);
-                if width < unit.channels {
-                    let wider = (width / unit.step * unit.step + unit.step).min(unit.channels);
+                if width < unit.most {
+                    let wider = (width / unit.step * unit.step + unit.step).min(unit.most);
                     let own = self.scores.get(unit.index).map(Vec::as_slice).unwrap_or_default();
                     let back = unit.order.iter().rev().skip(width).take(wider - width);
                     let sum: f64 = back.filter_map(|&c| own.get(c)).sum();

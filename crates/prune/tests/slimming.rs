@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use widths::{RESNET, SEED, batch, context, registry, value, with_env};
 use indexmap::IndexMap;
 use occam_data::Seed;
 use occam_engine::{Bound, Executor, Mode, Params, Request, Tensor, collect};
@@ -20,6 +19,7 @@ use occam_train::checkpoint::Checkpoint;
 use occam_train::optim::OptimWrapper;
 use occam_train::{Algorithm, total};
 use occam_zoo::Sites;
+use widths::{RESNET, SEED, batch, context, registry, value, with_env};
 
 const DISTILLER: &str = "dict(type='ConfigurableDistiller', \
     teacher_recorders=dict(fc=dict(type='ModuleOutputs', source='head.fc')), \

@@ -5,13 +5,13 @@ mod widths;
 
 use std::sync::Arc;
 
-use widths::{DENSENET, MOBILENET, RESNET, batch, context, model};
 use occam_engine::{Executor, Mode, Params, Request, collect};
 use occam_prune::Supernet;
 use occam_space::{Selection, kept, spread};
 use occam_testing::{parameter, unit};
 use occam_train::{Model, total};
 use occam_zoo::Sites;
+use widths::{DENSENET, MOBILENET, RESNET, batch, context, model};
 
 /// Of every unit the first channels, or any, about two of three.
 fn selections(net: &Supernet) -> [Selection; 2] {

@@ -118,8 +118,7 @@ impl Candidates {
                 candidate.subnet.insert(name.clone(), chosen);
             }
             for (key, indicator) in Indicator::ALL {
-                if let (Some(v), Some(known)) =
-                    (entry.get(key), candidate.known.get_mut(indicator as usize))
+                if let (Some(v), Some(known)) = (entry.get(key), candidate.known.get_mut(indicator as usize))
                 {
                     // What is no number is written as null.
                     let number = if v.is_null() { Some(f64::NAN) } else { v.as_f64() };

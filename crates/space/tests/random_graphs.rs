@@ -4,9 +4,7 @@
 use occam_graph::onnx::{Attribute, Onnx};
 use occam_graph::{Array, Bindings, Dim, Fact, Graph, Op, Role, ValueId, Weights};
 use occam_interp::Interpreter;
-use occam_space::{
-    Divide, Estimator, Selection, SmoothMacs, TraceOptions, expand, shrink, trace, zeroed,
-};
+use occam_space::{Divide, Estimator, Selection, SmoothMacs, TraceOptions, expand, shrink, trace, zeroed};
 use proptest::prelude::*;
 
 /// Numbers that follow from a seed.

@@ -173,6 +173,13 @@ pub trait Algorithm: Any + Send {
         Ok(None)
     }
 
+    /// Whether weights that a training starts from may lack a parameter of the architecture, by its own name: it keeps its
+    /// first value then.
+    fn may_lack(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
+
     /// What a subnet file says of the architecture as it is at present; none where it has no channel units.
     fn subnet(&self) -> Option<serde_json::Value> {
         None

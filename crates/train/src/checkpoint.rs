@@ -259,10 +259,13 @@ impl Checkpoint {
     fn take_over_as_it_is(&self, algorithm: &mut dyn Algorithm, strict: bool) -> Result<Fit> {
         let alone = self.bare();
         algorithm.adopt(&alone)?;
-        let whole = self.fit(algorithm)?;
+        let mut whole = self.fit(algorithm)?;
         let models = algorithm.models();
         let first = models.first().map_or(algorithm.architecture(), |(_, model)| *model);
-        let architecture = occam_graph::fit(first.graph(), &alone)?;
+        let mut architecture = occam_graph::fit(first.graph(), &alone)?;
+        let own = |name: &str| algorithm.may_lack(name.strip_prefix("architecture.").unwrap_or(name));
+        whole.missing.retain(|name| !own(name));
+        architecture.missing.retain(|name| !own(name));
         let fits = |fit: &Fit| misfit(fit).is_none();
         let taken = if strict { fits(&whole) } else { whole.matched.len() >= architecture.matched.len() };
         let fit = if taken { whole } else { architecture };

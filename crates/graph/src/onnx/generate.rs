@@ -41,7 +41,8 @@ fn constant(site: &Site<'_>) -> Result<Vec<Inferred>> {
     });
     let shape: Option<Vec<usize>> = dims.iter().map(Dim::known).collect();
     let content = only.zip(shape).and_then(|(n, shape)| {
-        let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= contents::MOST)?;
+        let count =
+            shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= contents::MOST)?;
         contents::of(dtype, &shape, vec![Size::Int(n); count])
     });
     Ok(vec![Inferred::from(Fact { dtype, shape: dims }).with(content)])

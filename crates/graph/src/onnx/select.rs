@@ -22,7 +22,8 @@ fn choose(site: &Site<'_>) -> Result<Vec<Inferred>> {
         let Data::Bool(flags) = truth.data() else { return None };
         let (own, operands) = broadcast::sizes(&[x, y])?;
         let [a, b] = operands.as_slice() else { return None };
-        let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= contents::MOST)?;
+        let count =
+            shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= contents::MOST)?;
         let chosen: Option<Vec<_>> = (0..count)
             .map(|i| {
                 let take = *flags.get(broadcast::position(i, &shape, truth.shape()))?;

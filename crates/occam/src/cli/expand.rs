@@ -8,10 +8,10 @@ use occam_space::{Trace, TraceOptions, expand, trace};
 use serde_json::json;
 
 use super::Outcome;
-use occam_prune::matches;
 use crate::console::{print_json, print_line};
 use crate::diagnostic::Failure;
 use crate::table;
+use occam_prune::matches;
 
 /// Most channels of a unit: what is beyond this is a slip of the hand.
 const MOST: usize = 1 << 16;

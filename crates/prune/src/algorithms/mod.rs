@@ -2,18 +2,26 @@
 
 mod auto_slim;
 mod average;
-mod group_fisher;
 mod dcff;
 mod dmcp;
+mod group_fisher;
 mod ite_prune;
+mod resrep;
 mod slimmable_network;
+mod sparse_training;
+mod sparsity;
+mod target_prune;
 
 pub use auto_slim::AutoSlim;
-pub use group_fisher::GroupFisherAlgorithm;
 pub use dcff::Dcff;
 pub use dmcp::{Dmcp, FlopsLoss, Groups, Rates};
+pub use group_fisher::GroupFisherAlgorithm;
 pub use ite_prune::ItePruneAlgorithm;
+pub use resrep::ResRep;
 pub use slimmable_network::SlimmableNetwork;
+pub use sparse_training::SparseTraining;
+pub use sparsity::SparsityAlgorithm;
+pub use target_prune::TargetPruneAlgorithm;
 
 use occam_config::{Build, Error, Registry, Value};
 use occam_train::AlgorithmConfig;
@@ -27,7 +35,11 @@ const TABLE: &[(&str, Build<dyn AlgorithmConfig>)] = &[
     ("DCFF", dcff::build),
     ("DMCP", dmcp::build),
     ("ItePruneAlgorithm", ite_prune::build),
+    ("ResRep", resrep::build),
     ("SlimmableNetwork", slimmable_network::build),
+    ("SparseTraining", sparse_training::build),
+    ("SparsityAlgorithm", sparsity::build),
+    ("TargetPruneAlgorithm", target_prune::build),
 ];
 
 pub(crate) fn register(registry: &mut Registry) {

@@ -19,7 +19,7 @@ pub(crate) enum Part {
 }
 
 /// What the learned operands are to their layers; biases and statistics are not in it.
-pub(super) fn parts(graph: &Graph) -> HashMap<ValueId, Part> {
+pub(crate) fn parts(graph: &Graph) -> HashMap<ValueId, Part> {
     let mut parts = HashMap::new();
     for (_, node) in graph.nodes() {
         for (i, &v) in node.inputs.iter().enumerate() {
@@ -171,7 +171,7 @@ fn by_axis(
 }
 
 /// The elements of a parameter, with its shape.
-pub(super) fn elements(subject: &Subject<'_>, value: ValueId) -> Result<(Vec<usize>, Vec<f32>)> {
+pub(crate) fn elements(subject: &Subject<'_>, value: ValueId) -> Result<(Vec<usize>, Vec<f32>)> {
     let name = subject.graph.value(value)?.name.clone();
     let wrong = |message: &str| Error::Weights { name: name.clone(), message: message.into() };
     let array = subject.weights.get(&name).ok_or_else(|| wrong("is not among the weights"))?;

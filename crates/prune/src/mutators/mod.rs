@@ -2,9 +2,9 @@
 
 mod channel;
 mod choices;
-mod group_fisher;
 mod dcff;
 mod dmcp;
+mod group_fisher;
 mod one_shot;
 mod slimmable;
 

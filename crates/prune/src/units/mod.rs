@@ -2,17 +2,17 @@
 
 mod args;
 mod candidates;
-mod group_fisher;
 mod dcff;
 mod dmcp;
+mod group_fisher;
 mod l1;
 mod sequential;
 
 pub use args::UnitArgs;
-pub use group_fisher::{FisherArgs, GroupFisherChannelUnit, Normalization};
 pub use candidates::OneShotMutableChannelUnit;
 pub use dcff::DcffChannelUnit;
 pub use dmcp::DmcpChannelUnit;
+pub use group_fisher::{FisherArgs, GroupFisherChannelUnit, Normalization};
 
 use occam_config::{Build, Registry};
 use occam_space::subnet::Choice;

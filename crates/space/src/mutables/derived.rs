@@ -255,7 +255,9 @@ mod tests {
         let v = space.add("v", values(&[1.0, 2.0])).unwrap();
         let chosen = subnet(&[("v", 2.0)]);
         assert!(Derived::source("w").choice(&space, &chosen).unwrap_err().to_string().contains("`w`"));
-        assert!(v.clone().choice(&space, &Subnet::new()).unwrap_err().to_string().contains("does not choose"));
+        assert!(
+            v.clone().choice(&space, &Subnet::new()).unwrap_err().to_string().contains("does not choose")
+        );
         assert!(v.mask(&space, &chosen).unwrap_err().to_string().contains("channels"));
     }
 }

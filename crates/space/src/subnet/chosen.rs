@@ -88,7 +88,8 @@ pub fn parse(name: &str, text: &str) -> Result<Subnet, occam_config::Error> {
         match chosen(value) {
             Some(chosen) => subnet.insert(key, chosen),
             None => {
-                let message = format!("what is chosen for `{key}` must be a name, a list of names or a number");
+                let message =
+                    format!("what is chosen for `{key}` must be a name, a list of names or a number");
                 return wrong(message, value);
             }
         };
@@ -168,7 +169,8 @@ mod tests {
 
     #[test]
     fn names_that_look_like_something_else_come_back() {
-        let names = ["yes", "3", "1.5", "a: b", "- x", "", "null", "#", "it's", "\"q\"", "é\n", "a b_(0, 64)_64"];
+        let names =
+            ["yes", "3", "1.5", "a: b", "- x", "", "null", "#", "it's", "\"q\"", "é\n", "a b_(0, 64)_64"];
         let mut subnet = Subnet::new();
         for name in names {
             subnet.insert(format!("k{name}"), Chosen::Name(name.into()));

@@ -128,7 +128,8 @@ impl Cost {
             "Resize" | "Upsample" => {
                 let before = operands.first()?.shape();
                 let after = results.first()?.fact.known_shape()?;
-                let between = before.iter().zip(&after).try_fold(8u64, |n, (&a, &b)| n.checked_mul(a.max(b) as u64));
+                let between =
+                    before.iter().zip(&after).try_fold(8u64, |n, (&a, &b)| n.checked_mul(a.max(b) as u64));
                 between?.checked_mul(before.len() as u64)?
             }
             "Det" => {
@@ -149,9 +150,8 @@ fn most(op: &Onnx, operands: &[Array]) -> Option<usize> {
         "NonZero" => first.len().checked_mul(first.shape().len()),
         "Compress" | "Unique" => Some(first.len()),
         "Range" => {
-            let number = |i: usize| -> Option<f32> {
-                operands.get(i)?.to_f32().ok()?.as_f32().ok()?.first().copied()
-            };
+            let number =
+                |i: usize| -> Option<f32> { operands.get(i)?.to_f32().ok()?.as_f32().ok()?.first().copied() };
             let (start, limit, delta) = (number(0)?, number(1)?, number(2)?);
             let count = ((limit - start) / delta).ceil();
             // What is less than 0 or no number is refused or empty.
@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn what_a_node_takes_is_known_before() {
-        let numbers = |v: &[f32]| v.iter().map(|&x| Array::from_f32([], vec![x]).unwrap()).collect::<Vec<_>>();
+        let numbers =
+            |v: &[f32]| v.iter().map(|&x| Array::from_f32([], vec![x]).unwrap()).collect::<Vec<_>>();
         assert_eq!(cost("Range", &numbers(&[0.0, 10.0, 3.0])).unwrap().largest, 5);
         assert!(cost("Range", &numbers(&[0.0, 1e9, 1e-3])).is_none());
         let matrix = Array::full([30, 40], 1.0);

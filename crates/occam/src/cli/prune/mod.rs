@@ -216,13 +216,10 @@ impl Args {
         let (bindings, inner) = sizes::all(&model.graph, &self.dim)?;
         stages.inner = inner;
         let limits = self.limits.limits(units, &self.model)?;
-        let mut solver =
-            Solver::new(&model.graph, units, scores, &limits, &bindings).map_err(advise)?;
+        let mut solver = Solver::new(&model.graph, units, scores, &limits, &bindings).map_err(advise)?;
         stages.fixed = solver.fixed();
         let found = match (self.target(), &self.subnet) {
-            (_, Some(path)) => {
-                Some((solver.at(&widths(path, units, &self.model)?).map_err(advise)?, None))
-            }
+            (_, Some(path)) => Some((solver.at(&widths(path, units, &self.model)?).map_err(advise)?, None)),
             (Some(target), None) => Some((solver.solve(target).map_err(advise)?, Some(target))),
             (None, None) => None,
         };
