@@ -114,7 +114,7 @@ impl Mutables {
     /// # Errors
     /// It does not; the message names the mutable.
     pub fn check(&self, subnet: &Subnet) -> Result<()> {
-        for name in subnet.keys().filter(|n| !self.by_name.contains_key(*n)) {
+        if let Some(name) = subnet.keys().find(|n| !self.by_name.contains_key(*n)) {
             let message = "the model has no such mutable".into();
             return Err(Error::Choice { name: name.clone(), message });
         }

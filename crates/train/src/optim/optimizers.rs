@@ -47,7 +47,7 @@ fn separate(value: &Value) -> Result<Option<IndexMap<String, Value>>, ConfigErro
         match key.as_str() {
             Some("constructor") => {}
             Some("type" | "accumulative_counts" | "clip_grad" | "paramwise_cfg" | "optimizer") => {
-                let message = format!("`{}` must be given for each part with {SEPARATE}", key.to_python());
+                let message = format!("`{}` must be given for each part with {SEPARATE}", key.as_str().unwrap_or_default());
                 return Err(ConfigError::new(message.replace('\'', "")).at(own));
             }
             Some(_) if own.type_name() == Some("AmpOptimWrapper") => {
