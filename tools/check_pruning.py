@@ -11,13 +11,15 @@ the part of the MACs that depends on them, MACs before and after, seconds from f
 widths, and whether the pruned file runs with the outputs of the original: as many, of the same types and sizes (detectors
 return as many boxes as they find), finite and not all equal.
 
-With --exact each model also loses 4 of 10 channels of every unit whose removal can be exact (not those that a layer takes mean and
-variance over), and must compute what the whole model computes with zeros in their place, within 1e-4 of its largest output.
-Before what is sorted and selected by score is compared as well, since rounding may change that.
+With --exact each model also loses 4 of 10 channels of every unit whose removal can be exact (those that a layer takes mean and
+variance over are left out, and counted), and must compute what the whole model computes with zeros in their place, within
+1e-4 of the largest number of each output. Detectors select boxes by score, where rounding may change which: of them what goes
+into the selections is compared as well, and an output only where it has as many boxes.
 """
 import argparse
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -64,7 +66,7 @@ def with_selected(path):
 
 
 def exact(tool, model, folder):
-    """The largest difference, relative to the largest output, and how many units went."""
+    """The largest difference, relative to the largest output, and how many units lost channels and how many could not."""
     told = subprocess.run([tool, str(folder), str(model)], capture_output=True, text=True)
     small, zeros = folder / f"{model.stem}.small.onnx", folder / f"{model.stem}.zeros.onnx"
     if not small.exists():
@@ -88,7 +90,8 @@ def exact(tool, model, folder):
     if compared == 0:
         return "FAILED: nothing could be compared"
     # What was selected differs where two scores are equal but for rounding; what it was selected from must not.
-    return f"{worst:.1e}" if worst < 1e-4 else f"FAILED: differs by {worst:.1e}"
+    pruned, left_out = re.search(r"(\d+) units pruned, (\d+) left out", told.stdout).groups()
+    return f"{worst:.1e} ({pruned}, {left_out} left out)" if worst < 1e-4 else f"FAILED: differs by {worst:.1e}"
 
 
 def check(args, name, model, folder):

@@ -311,6 +311,7 @@ def export(name, path):
     raw = path.with_suffix(".export") if not large else path.with_suffix(".parts") / "model.onnx"
     raw.parent.mkdir(exist_ok=True)
     torch.onnx.export(model, example, str(raw), dynamo=False, opset_version=17)
+    del model, example
     if large:
         whole = onnx.load(str(raw))
         onnx.save_model(whole, str(path), save_as_external_data=True, location=path.name + ".data")

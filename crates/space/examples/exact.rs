@@ -1,7 +1,10 @@
 //! Prunes random channels of ONNX files, and writes beside each the same file with zeros in their place: `exact OUT FILE..`.
+//!
+//! Only units are pruned whose removal can be exact, or all with `ALL` in the environment.
 
 use std::path::Path;
 
+use occam_graph::recognize::recognize;
 use occam_io::onnx;
 use occam_space::{Selection, TraceOptions, shrink, trace, zeroed};
 
@@ -17,7 +20,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn one(out: &Path, path: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let imported = onnx::import(path, &Default::default())?;
+    let mut imported = onnx::import(path, &Default::default())?;
+    recognize(&mut imported.graph, &mut imported.weights)?;
     let units = trace(&imported.graph, &TraceOptions::default())?;
     let mut selection = Selection::all(&units);
     let mut state = 1u64;
@@ -36,21 +40,14 @@ fn one(out: &Path, path: &str) -> Result<(), Box<dyn std::error::Error>> {
             pruned += 1;
         }
     }
-    let bindings =
-        imported.graph.values().flat_map(|(_, v)| v.fact.shape.iter()).map(|d| (d.to_string(), 1)).collect();
-    let before = imported.graph.cost(&bindings)?;
     let (graph, weights) = shrink(&imported.graph, &imported.weights, &units, &selection)?;
-    let after = graph.cost(&bindings)?;
     let stem = Path::new(path).file_stem().unwrap_or_default().to_string_lossy();
     let model = onnx::export_imported(&graph, &weights, &imported.origin)?;
     onnx::write_model(out.join(format!("{stem}.small.onnx")), &model)?;
     let (graph, weights) = zeroed(&imported.graph, &imported.weights, &units, &selection)?;
     let model = onnx::export_imported(&graph, &weights, &imported.origin)?;
     onnx::write_model(out.join(format!("{stem}.zeros.onnx")), &model)?;
-    println!(
-        "{path}: {pruned} units pruned, {} M MACs -> {} M",
-        before.total.macs / 1_000_000,
-        after.total.macs / 1_000_000
-    );
+    let left_out = units.prunable().filter(|u| !u.exact).count();
+    println!("{path}: {pruned} units pruned, {left_out} left out, which a layer takes statistics over");
     Ok(())
 }

@@ -95,7 +95,7 @@ impl Net {
     /// The same network with another layer at its end.
     fn layer(&mut self, x: ValueId) -> ValueId {
         let c = self.channels(x);
-        match self.random.below(13) {
+        match self.random.below(15) {
             0 => {
                 let (out, kernel) = (self.random.pick(&[4, 6, 8, 12]), self.random.pick(&[1, 3]));
                 self.conv(x, out, kernel, 1)
@@ -178,6 +178,20 @@ impl Net {
                 let inner = self.conv(x, c + 3, 3, 1);
                 self.node(Onnx::new("Add", 14, 2), &[padded, inner])
             }
+            // Each place divided by the length of its channels, as SSD does, the length repeated where it is wide enough.
+            13 => {
+                let op = Onnx::new("ReduceL2", 13, 1).with("axes", Attribute::Ints(vec![1]));
+                let length = self.node(op, &[x]);
+                let name = self.name("least");
+                let least = Array::from_f32([1], vec![0.1]).unwrap();
+                let least = self.graph.add_const(&name, least).unwrap();
+                let length = self.node(Onnx::new("Max", 13, 2), &[length, least]);
+                let wide = self.ints(&[1, c as i64, 1, 1]);
+                let length = self.node(Onnx::new("Expand", 13, 2), &[length, wide]);
+                self.node(Onnx::new("Div", 14, 2), &[x, length])
+            }
+            // Channels that compete must all stay.
+            14 => self.node(Onnx::new("Softmax", 13, 1).with("axis", Attribute::Int(1)), &[x]),
             _ => self.conv(x, 8, 3, 1),
         }
     }

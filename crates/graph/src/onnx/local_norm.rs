@@ -3,6 +3,7 @@
 use super::norm::channels;
 use super::unary::float;
 use super::{Def, Site, elementwise};
+use crate::axes::input;
 use crate::{Error, Inferred, Result};
 
 pub(super) const TABLE: &[Def] = &[
@@ -14,7 +15,8 @@ pub(super) const TABLE: &[Def] = &[
         channels(s)?;
         float(s)
     })
-    .axes(elementwise),
+    // Others become neighbours where a channel goes.
+    .axes(|s, outputs| elementwise(s, outputs).statistic(input(0, 1))),
 ];
 
 fn lp(site: &Site<'_>) -> Result<Vec<Inferred>> {

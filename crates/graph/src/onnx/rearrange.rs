@@ -2,20 +2,26 @@
 
 use super::contents::is_small;
 use super::shape::length;
-use super::{Def, NarrowUse, Site, elementwise};
+use super::{Def, NarrowUse, Site};
 use crate::axes::{Axis, Block, input, output};
 use crate::{AxisMap, Dim, Error, Fact, Inferred, Result, Size};
 
 pub(super) const TABLE: &[Def] = &[
     Def::new("DepthToSpace", depth_to_space).axes(depth_to_space_axes).narrow(NarrowUse::Moved),
     Def::new("SpaceToDepth", space_to_depth).axes(space_to_depth_axes).narrow(NarrowUse::Moved),
-    Def::new("ReverseSequence", reverse).axes(elementwise).narrow(NarrowUse::Moved),
-    Def::new("Trilu", trilu).axes(elementwise),
+    Def::new("ReverseSequence", reverse).axes(|s, _| from(s, 2, 0)).narrow(NarrowUse::Moved),
+    Def::new("Trilu", trilu).axes(|s, _| from(s, 0, 2)),
     Def::new("Col2Im", col2im).axes(batch_only),
 ];
 
 fn batch_only(_: &Site<'_>, _: &[&Fact]) -> AxisMap {
     AxisMap::default().same(input(0, 0), output(0, 0))
+}
+
+/// All axes pass through but the first ones and the last ones, where positions matter.
+fn from(site: &Site<'_>, first: usize, last: usize) -> AxisMap {
+    let rank = site.get(0).map_or(0, |x| x.fact.rank());
+    (first..rank.saturating_sub(last)).fold(AxisMap::default(), |m, i| m.same(input(0, i), output(0, i)))
 }
 
 /// Runs that tie `few` channels to `blocks` times as many: channel `c` to `c · blocks ..`, or where the channel is the inner one

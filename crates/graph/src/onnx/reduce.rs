@@ -6,14 +6,14 @@ use crate::content::{Content, Size};
 use crate::{AxisMap, DType, Dim, Error, Fact, Inferred, Result};
 
 pub(super) const TABLE: &[Def] = &[
-    Def::new("ReduceSum", |s| sized(s, contents::sum)).axes(axes),
+    Def::new("ReduceSum", |s| sized(s, contents::sum)).axes(sum_axes),
     Def::new("ReduceProd", |s| sized(s, contents::product)).axes(axes),
     Def::new("ReduceMax", |s| sized(s, sizes::max)).axes(axes),
     Def::new("ReduceMin", |s| sized(s, sizes::min)).axes(axes),
-    Def::new("ReduceMean", numbers).axes(axes),
-    Def::new("ReduceSumSquare", numbers).axes(axes),
-    Def::new("ReduceL1", numbers).axes(axes),
-    Def::new("ReduceL2", numbers).axes(axes),
+    Def::new("ReduceMean", numbers).axes(mean_axes),
+    Def::new("ReduceSumSquare", numbers).axes(sum_axes),
+    Def::new("ReduceL1", numbers).axes(sum_axes),
+    Def::new("ReduceL2", numbers).axes(sum_axes),
     Def::new("ReduceLogSum", numbers).axes(axes),
     Def::new("ReduceLogSumExp", numbers).axes(axes),
 ];
@@ -94,11 +94,31 @@ pub(super) fn links(flags: &[bool], keep: bool) -> AxisMap {
     map
 }
 
-fn axes(site: &Site<'_>, _: &[&Fact]) -> AxisMap {
+/// The links, and which axes are reduced.
+fn parts(site: &Site<'_>) -> (AxisMap, Vec<usize>) {
     match (reduced(site), site.op.int("keepdims")) {
-        (Ok(Reduced::Axes(flags)), Ok(keep)) => links(&flags, keep.unwrap_or(1) != 0),
-        _ => AxisMap::default(),
+        (Ok(Reduced::Axes(flags)), Ok(keep)) => {
+            let gone = (0..flags.len()).filter(|&i| flags.get(i) == Some(&true)).collect();
+            (links(&flags, keep.unwrap_or(1) != 0), gone)
+        }
+        _ => (AxisMap::default(), Vec::new()),
     }
+}
+
+fn axes(site: &Site<'_>, _: &[&Fact]) -> AxisMap {
+    parts(site).0
+}
+
+/// Elements that are 0 add nothing: they may go.
+fn sum_axes(site: &Site<'_>, _: &[&Fact]) -> AxisMap {
+    let (map, gone) = parts(site);
+    gone.into_iter().fold(map, |m, i| m.size(input(0, i)))
+}
+
+/// Elements may go, but what a mean of the rest is changes.
+fn mean_axes(site: &Site<'_>, _: &[&Fact]) -> AxisMap {
+    let (map, gone) = parts(site);
+    gone.into_iter().fold(map, |m, i| m.size(input(0, i)).statistic(input(0, i)))
 }
 
 fn numbers(site: &Site<'_>) -> Result<Vec<Inferred>> {

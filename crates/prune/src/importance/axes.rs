@@ -136,38 +136,64 @@ fn sum_of(run: &[[u8; 4]], f: impl Fn(f32) -> f32 + Copy) -> f64 {
         .sum()
 }
 
-/// Sums of `f` along each of `axes`.
+/// Elements that one thread takes at a time: a number that does not depend on the threads, so that no sum does.
+const PIECE: usize = 1 << 20;
+/// Rows that are added to each other in `f32`.
+const ROWS: usize = 32;
+
+/// Sums of `f` along each of `axes`. Of axes 0 and 1 both are summed while a row is in the cache.
 fn by_axis(
     data: &[[u8; 4]],
     shape: &[usize],
     axes: &[usize],
-    f: impl Fn(f32) -> f32 + Copy,
+    f: impl Fn(f32) -> f32 + Copy + Sync,
 ) -> Vec<Vec<f64>> {
     let along = |axis: usize| {
         let size = shape.get(axis).copied().unwrap_or(0);
         let inner: usize = shape.iter().skip(axis + 1).product();
         let mut all = vec![0f64; size];
-        if size == 0 || inner == 0 {
-            return all;
-        }
-        let mut partial = vec![0f32; size];
-        for (rows, block) in data.chunks_exact(inner * size).enumerate() {
-            if inner == 1 {
-                // Columns of a matrix: rows are added to each other, some of them in `f32`.
-                for (sum, &x) in partial.iter_mut().zip(block) {
-                    *sum += f(f32::from_le_bytes(x));
-                }
-                if rows % 32 == 31 {
-                    all.iter_mut().zip(&mut partial).for_each(|(a, p)| *a += f64::from(std::mem::take(p)));
-                }
-            } else {
+        if size > 0 && inner > 0 {
+            for block in data.chunks_exact(inner * size) {
                 all.iter_mut().zip(block.chunks_exact(inner)).for_each(|(a, run)| *a += sum_of(run, f));
             }
         }
-        all.iter_mut().zip(partial).for_each(|(a, p)| *a += f64::from(p));
         all
     };
-    axes.iter().map(|&axis| along(axis)).collect()
+    let width: usize = shape.iter().skip(1).product();
+    if width == 0 || axes.iter().any(|&a| a > 1) {
+        return axes.iter().map(|&axis| along(axis)).collect();
+    }
+    let (wants_rows, wants_columns) = (axes.contains(&0), axes.contains(&1));
+    let piece = |rows: &[[u8; 4]]| {
+        let (mut by_row, mut by_column) = (Vec::new(), Vec::new());
+        if wants_rows {
+            by_row.extend(rows.chunks_exact(width).map(|row| sum_of(row, f)));
+        }
+        if wants_columns {
+            by_column.resize(width, 0f64);
+            let mut partial = vec![0f32; width];
+            for some in rows.chunks(ROWS * width) {
+                for row in some.chunks_exact(width) {
+                    partial.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f(f32::from_le_bytes(x)));
+                }
+                let added = by_column.iter_mut().zip(&mut partial);
+                added.for_each(|(all, part)| *all += f64::from(std::mem::take(part)));
+            }
+        }
+        (by_row, by_column)
+    };
+    let rows = (PIECE / width).max(1);
+    let pieces: Vec<(Vec<f64>, Vec<f64>)> = data.par_chunks(rows * width).map(piece).collect();
+    let mut columns = vec![0f64; if wants_columns { width } else { 0 }];
+    for (_, part) in &pieces {
+        columns.iter_mut().zip(part).for_each(|(all, x)| *all += x);
+    }
+    let inner = shape.iter().skip(2).product::<usize>().max(1);
+    let pick = |&axis: &usize| match axis {
+        0 => pieces.iter().flat_map(|(rows, _)| rows).copied().collect(),
+        _ => columns.chunks(inner).map(|c| c.iter().sum()).collect(),
+    };
+    axes.iter().map(pick).collect()
 }
 
 /// The elements of a parameter, with its shape.
@@ -258,18 +284,26 @@ mod tests {
 
     #[test]
     fn sums_are_those_of_plain_loops() {
-        let shape = [5usize, 67, 3, 2];
-        let data: Vec<f32> = (0..5 * 67 * 6).map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0).collect();
-        let bytes = bytemuck::cast_slice::<f32, [u8; 4]>(&data);
-        let all = by_axis(bytes, &shape, &[0, 1, 2, 3], f32::abs);
-        for (axis, sums) in all.iter().enumerate() {
-            let inner: usize = shape[axis + 1..].iter().product();
-            let mut wanted = vec![0f64; shape[axis]];
-            for (i, x) in data.iter().enumerate() {
-                wanted[i / inner % shape[axis]] += f64::from(x.abs());
-            }
-            for (a, b) in sums.iter().zip(wanted) {
-                assert!((a - b).abs() < 1e-5 * b, "axis {axis}: {a} and {b}");
+        // The last has rows for several pieces.
+        for (shape, axes) in [
+            (vec![5usize, 67, 3, 2], &[0, 1, 2, 3][..]),
+            (vec![40, 7, 3, 3], &[0, 1]),
+            (vec![3, 400_000, 1], &[0, 1]),
+        ] {
+            let count = shape.iter().product::<usize>();
+            let data: Vec<f32> = (0..count).map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0).collect();
+            let bytes = bytemuck::cast_slice::<f32, [u8; 4]>(&data);
+            let all = by_axis(bytes, &shape, axes, f32::abs);
+            for (&axis, sums) in axes.iter().zip(&all) {
+                let inner: usize = shape[axis + 1..].iter().product();
+                let mut wanted = vec![0f64; shape[axis]];
+                for (i, x) in data.iter().enumerate() {
+                    wanted[i / inner % shape[axis]] += f64::from(x.abs());
+                }
+                assert_eq!(sums.len(), wanted.len());
+                for (a, b) in sums.iter().zip(wanted) {
+                    assert!((a - b).abs() < 1e-5 * b, "{shape:?} axis {axis}: {a} and {b}");
+                }
             }
         }
     }
