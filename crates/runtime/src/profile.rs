@@ -83,7 +83,11 @@ mod tests {
     fn budgets_hold() {
         let runs = |budget: Budget| {
             let mut runs = 0;
-            budget.spend(|| Ok(runs += 1)).unwrap();
+            let run = || {
+                runs += 1;
+                Ok(())
+            };
+            budget.spend(run).unwrap();
             runs
         };
         let hour = Duration::from_secs(3600);

@@ -18,7 +18,16 @@ pub enum Goal {
 const REACH: usize = 8;
 
 /// A change that is less than this part of the time is none.
-const NOTHING: f64 = 1e-6;
+const NOTHING: f64 = 1e-5;
+
+/// The part of a limit that may be left over.
+const SETTLED: f64 = 0.002;
+
+/// Steps that a unit of a pair goes at most.
+const PAIRED: usize = 4;
+
+/// Pairs whose time is computed.
+const LOOKED_AT: usize = 64;
 
 /// The price of a channel whose score is no number.
 const DEAREST: f64 = 1e100;
@@ -103,7 +112,7 @@ impl<'s, 'a> Search<'s, 'a> {
     ///
     /// Step by step one unit becomes narrower: the one that gains most for the price. Where time is the goal, what it gains is
     /// time; else it is what the goal is of, and every step must save time. Then units become wider again for which there is
-    /// room.
+    /// room; where some is left, one becomes wider and another narrower for it.
     ///
     /// # Errors
     /// A symbol is not bound.
@@ -117,6 +126,9 @@ impl<'s, 'a> Search<'s, 'a> {
             return Ok(Err(self.widths));
         }
         self.grow(goal)?;
+        if let (Goal::Time(limit), Scope::Global) = (goal, self.solver.scope) {
+            self.settle(limit);
+        }
         Ok(Ok(self.widths))
     }
 
@@ -278,5 +290,56 @@ impl<'s, 'a> Search<'s, 'a> {
             }
             self.take(unit, best.width);
         }
+    }
+
+    /// Where much of the limit is left over, because no single unit has room for another step: the pair of a wider and a
+    /// narrower unit that leaves least.
+    fn settle(&mut self, limit: f64) {
+        let total = self.total();
+        if limit - total <= SETTLED * limit {
+            return;
+        }
+        let (mut wider, mut narrower) = (Vec::new(), Vec::new());
+        for (i, unit) in self.solver.units.iter().enumerate() {
+            let width = self.width(unit);
+            let floor = width / unit.step * unit.step;
+            for jump in 1..=PAIRED {
+                let up = (floor + jump * unit.step).min(unit.channels);
+                if up > width {
+                    wider.push((i, up, -self.saved(unit, up)));
+                }
+                let below = width.saturating_sub(1) / unit.step * unit.step;
+                let down = below.checked_sub((jump - 1) * unit.step).filter(|&w| w >= unit.least && w > 0);
+                if let Some(down) = down {
+                    narrower.push((i, down, self.saved(unit, down)));
+                }
+            }
+        }
+        let mut pairs: Vec<(f64, (usize, usize), (usize, usize))> = Vec::new();
+        for &(i, up, more) in &wider {
+            for &(j, down, less) in narrower.iter().filter(|n| n.0 != i && n.2 > NOTHING * total) {
+                let left = limit - (total + more - less);
+                if left >= 0.0 && left < limit - total {
+                    pairs.push((left, (i, up), (j, down)));
+                }
+            }
+        }
+        pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+        // Units that share a block do not add up, so the most promising are looked at again.
+        let before = self.widths.clone();
+        let mut best = (total, before.clone());
+        for (_, up, down) in pairs.into_iter().take(LOOKED_AT) {
+            let mut widths = before.clone();
+            for (i, width) in [up, down] {
+                if let Some(unit) = self.solver.units.get(i) {
+                    set(&mut widths, unit.index, width);
+                }
+            }
+            let time = self.forecast.total(&widths);
+            if time <= limit && time > best.0 {
+                best = (time, widths);
+            }
+        }
+        self.go(best.1);
     }
 }

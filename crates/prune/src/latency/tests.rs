@@ -131,6 +131,7 @@ impl Case {
         };
         let result = run(&mut tuner);
         let profiled = tuner.clock.profiled;
+        assert!(told >= profiled, "{told} {profiled}");
         (result, profiled)
     }
 

@@ -21,6 +21,10 @@ pub fn advise(error: Error, model: &Path) -> Failure {
             "the file is damaged, or its training diverged: export it again from a good checkpoint".into()
         }
         Error::Needs { .. } => "take another --importance; group-l2 needs nothing but weights".into(),
+        Error::Slow { .. } => {
+            format!("leave more of it, let units lose more by --max-ratio, --keep or --ratio, or see what must stay: {units}")
+        }
+        Error::Latency(_) => return Failure::new(error.to_string()),
         Error::Graph(_) | Error::Space(_) => return Failure::new(format!("{}: {error}", model.display())),
     };
     Failure::new(format!("{}: {error}", model.display())).with_help(help)

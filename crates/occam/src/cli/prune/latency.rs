@@ -13,6 +13,7 @@ use occam_train::reporter::Progress;
 use serde_json::json;
 
 use super::Args;
+use super::advice::advise;
 use crate::console;
 use crate::diagnostic::Failure;
 use crate::table;
@@ -128,7 +129,8 @@ impl Args {
         if let Some(reporter) = &mut reporter {
             reporter.finished();
         }
-        Ok(Timing { tuned: tuned?, runtime: named, threads, wanted: self.latency.latency })
+        let tuned = tuned.map_err(|e| advise(e, &self.model))?;
+        Ok(Timing { tuned, runtime: named, threads, wanted: self.latency.latency })
     }
 }
 
