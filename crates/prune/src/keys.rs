@@ -21,10 +21,12 @@ pub(crate) fn positive(value: &Value, key: &str, number: f64) -> Result<(), Erro
 /// # Errors
 /// There is none.
 pub(crate) fn importance(value: &Value, name: &str) -> Result<&'static Importance, Error> {
-    Importance::find(name).ok_or_else(|| {
+    let found = Importance::find(name).ok_or_else(|| {
         let known: Vec<&str> = Importance::all().iter().map(|i| i.name).collect();
         unknown(value, "importance", name, &known)
-    })
+    })?;
+    found.needs_no_images().map_err(|e| e.at(value.get("importance").unwrap_or(value)))?;
+    Ok(found)
 }
 
 /// The normalizer that `name`, the key `normalizer` of `value`, means.

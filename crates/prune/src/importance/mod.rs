@@ -123,6 +123,16 @@ impl Importance {
         }
     }
 
+    /// Refuses a criterion that is measured on images, where weights alone are looked at.
+    pub(crate) fn needs_no_images(&self) -> Result<(), occam_config::Error> {
+        if self.needs().is_none() {
+            return Ok(());
+        }
+        let error = occam_config::Error::new(format!("importance `{}` is measured on images", self.name));
+        Err(error
+            .with_help("`occam prune --data` does that; here weights alone are looked at, as group-l2 does"))
+    }
+
     /// The importance of every channel that can be pruned.
     ///
     /// # Errors

@@ -166,6 +166,7 @@ pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn RecipeStep>, 
     let importance = Importance::find(&config.importance).ok_or_else(|| {
         unknown("importance", &config.importance, Importance::all().iter().map(|i| i.name).collect())
     })?;
+    importance.needs_no_images().map_err(|e| at("importance", e))?;
     let normalizer = Normalizer::ALL.iter().find(|(name, _)| *name == config.normalizer);
     let normalizer = normalizer.map(|(_, n)| *n).ok_or_else(|| {
         unknown("normalizer", &config.normalizer, Normalizer::ALL.iter().map(|(n, _)| *n).collect())

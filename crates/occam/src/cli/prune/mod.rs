@@ -6,6 +6,7 @@ mod finetune;
 mod latency;
 mod limits;
 mod report;
+mod score;
 mod sensitivity;
 mod sparsity;
 mod stages;
@@ -19,11 +20,12 @@ use occam_prune::{Importance, Normalizer, Outcome as Found, Solver, Target, Targ
 use occam_space::{Divide, Trace, TraceOptions, shrink, subnet, trace};
 
 use self::advice::{advise, widths};
-use self::data::DataArgs;
+use self::data::{DataArgs, Images};
 use self::finetune::FinetuneArgs;
 use self::latency::{LatencyArgs, Timing};
 use self::limits::LimitArgs;
 use self::report::Report;
+use self::score::ScoreArgs;
 use self::sensitivity::SensitivityArgs;
 use self::stages::Stages;
 use super::{Outcome, sizes};
@@ -35,6 +37,7 @@ use crate::diagnostic::Failure;
     occam prune model.onnx --macs 0.5 -o small.onnx\n  \
     occam prune model.onnx --latency 0.5 --threads 2 -o fast.onnx\n  \
     occam prune model.onnx --params 0.25 --importance l1 -o small.onnx --svg widths.svg\n  \
+    occam prune model.onnx --macs 0.5 --importance fisher --data DIR -o small.onnx\n  \
     occam prune model.onnx --macs 0.5 --keep 'layer4.*' --round-to 16 -o small.onnx\n  \
     occam prune model.onnx --subnet widths.json -o small.onnx\n  \
     occam prune model.onnx --macs 0.5 --data DIR --finetune-epochs 10 --distill -o small.onnx\n  \
@@ -73,6 +76,8 @@ pub struct Args {
     #[arg(long, value_name = "NAME", default_value = "group-l2")]
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(Importance::all().iter().map(|i| clap::builder::PossibleValue::new(i.name).help(i.about))))]
     importance: String,
+    #[command(flatten)]
+    score: ScoreArgs,
     /// How scores of different units are made comparable
     #[arg(long, value_name = "NAME", default_value = "mean")]
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(Normalizer::ALL.iter().map(|(name, _)| *name)))]
@@ -133,7 +138,7 @@ impl Args {
         };
         let units = trace(&model.graph, &self.options())?;
         stages.end("trace");
-        let (found, timing) = self.solve(&model, &units, &mut stages, json)?;
+        let (found, timing) = self.solve(&model, images.as_ref(), &units, &mut stages, json)?;
         let (graph, weights) = shrink(&model.graph, &model.weights, &units, &found.selection)?;
         let small = export_imported(&graph, &weights, &model.origin)?;
         stages.end("shrink");
@@ -202,13 +207,20 @@ impl Args {
     fn solve(
         &self,
         model: &Imported,
+        images: Option<&Images>,
         units: &Trace,
         stages: &mut Stages,
         json: bool,
     ) -> Result<(Found, Option<Timing>), Failure> {
         let subject = Subject { graph: &model.graph, weights: &model.weights, trace: units, seed: self.seed };
         let advise = |e| advise(e, &self.model);
-        let mut scores = self.importance()?.score(&subject).map_err(advise)?;
+        let importance = self.importance()?;
+        let mut scores = match importance.needs() {
+            None => importance.score(&subject).map_err(advise)?,
+            Some(_) => {
+                self.score.scores(&self.model, images, importance, units, &self.options(), self.seed)?
+            }
+        };
         if let Some((_, normalizer)) = Normalizer::ALL.iter().find(|(name, _)| *name == self.normalizer) {
             normalizer.apply(&mut scores);
         }

@@ -6,7 +6,7 @@ use occam_config::{Loader, Value};
 use occam_data::{Batch, Seed};
 use occam_engine::Device;
 use occam_graph::Bindings;
-use occam_prune::importance::Subject;
+use occam_prune::importance::observe;
 use occam_prune::sensitivity::{Curve, RATIOS, count, curves};
 use occam_prune::{Importance, Limits, Solver, picture};
 use occam_space::{TraceOptions, trace};
@@ -95,8 +95,7 @@ impl SensitivityArgs {
         let graph = model.graph().clone();
         let weights = model.params.to_weights()?;
         let units = trace(&graph, options)?;
-        let subject = Subject { graph: &graph, weights: &weights, trace: &units, seed };
-        let scores = importance.score(&subject)?;
+        let scores = observe(importance, &model, &units, batches.iter().cloned().map(Ok), seed)?;
         let limits = Limits { round_to: 1, max_ratio: 1.0, ..Limits::default() };
         let [_, height, width] = images.size();
         let bindings = Bindings::from([("N".into(), 1), ("H".into(), height), ("W".into(), width)]);
