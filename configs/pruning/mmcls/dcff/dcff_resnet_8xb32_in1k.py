@@ -7,7 +7,10 @@ _base_ = [
 
 # Parts of the channels that are left: of the first and second convolutions of the blocks, of the residual streams, and of both
 # inner convolutions of the later blocks.
-first, second, stream, late = 0.65, 0.6, 0.9, 0.7
+first = 0.65
+second = 0.6
+stream = 0.9
+late = 0.7
 
 target_pruning_ratio = {
     'backbone.layer1.0.conv1_(0, 64)_64': first,

@@ -46,9 +46,9 @@ fn separate(value: &Value) -> Result<Option<IndexMap<String, Value>>, ConfigErro
     for (key, own) in value.as_dict().into_iter().flat_map(Dict::iter) {
         match key.as_str() {
             Some("constructor") => {}
-            Some("type" | "accumulative_counts" | "clip_grad" | "paramwise_cfg" | "optimizer") => {
-                let message = format!("`{}` must be given for each part with {SEPARATE}", key.as_str().unwrap_or_default());
-                return Err(ConfigError::new(message.replace('\'', "")).at(own));
+            Some(name @ ("type" | "accumulative_counts" | "clip_grad" | "paramwise_cfg" | "optimizer")) => {
+                let message = format!("`{name}` must be given for each part with {SEPARATE}");
+                return Err(ConfigError::new(message).at(own));
             }
             Some(_) if own.type_name() == Some("AmpOptimWrapper") => {
                 let error = ConfigError::new("mixed precision needs one optimizer for all parameters");
@@ -219,7 +219,7 @@ impl Optimizers {
             }
             if let Some(found) = part.step(algorithm, own)? {
                 // Where one is not finite, that is told.
-                norm = Some(norm.map_or(found, |n| if n.is_finite() && !(found <= n) { found } else { n }));
+                norm = Some(norm.map_or(found, |n| if n.is_finite() && (found.is_nan() || found > n) { found } else { n }));
             }
         }
         match gradients.keys().next() {
