@@ -42,6 +42,9 @@ pub fn load(path: impl AsRef<Path>) -> Result<Weights> {
         let array = npy::parse(&bytes).map_err(|m| malformed(path, m))?;
         return Ok(Weights::from([(String::new(), array)]));
     }
+    if !magic.starts_with(b"PK") {
+        return Err(malformed(path, "it begins neither like a .npz file nor like a .npy file"));
+    }
     let length = file.metadata().map_err(Error::io("read", path))?.len();
     unpack(path, file, length)
 }

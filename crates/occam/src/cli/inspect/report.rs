@@ -83,7 +83,8 @@ impl Report<'_> {
             self.of
         ));
         if unknown > 0 {
-            print_line(&format!("without {unknown} layers whose sizes are only known when the model runs"));
+            let layers = if unknown == 1 { "1 layer" } else { &format!("{unknown} layers") };
+            print_line(&format!("without {layers} whose sizes are only known when the model runs"));
         }
         self.notes.iter().for_each(|n| print_line(n));
         Ok(())
