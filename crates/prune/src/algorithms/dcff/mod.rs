@@ -19,7 +19,6 @@ use serde::Deserialize;
 use super::ite_prune::{Goal, goals, widths};
 use super::{no_init_cfg, supernet};
 use crate::mutators::{ChannelMutator, Units};
-use crate::shaped::failed;
 use crate::{Error, Subnet, Supernet};
 use layers::{Layer, fuse, layers};
 use schedule::{Due, Schedule};
