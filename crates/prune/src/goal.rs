@@ -4,11 +4,11 @@ use occam_config::{Error as ConfigError, Value};
 use occam_data::Batch;
 use occam_graph::{Bindings, Dim, Graph};
 use occam_space::Trace;
-use occam_train::{Error, Result};
+use occam_train::Result;
 
 use crate::importance::{Normalizer, Scores};
+use crate::shaped;
 use crate::solve::{Limits, Outcome, Scope, Solver, Target, TargetKind};
-use crate::{patterns, shaped};
 
 /// Reads `target` of an algorithm: `dict(macs=0.5)`, or `params` or `activations`.
 ///
@@ -75,16 +75,15 @@ impl Rules {
     ///
     /// # Errors
     /// A pattern names no unit and no layer.
-    pub(crate) fn limits(&self, units: &Trace, widths: &[usize]) -> Result<Limits, String> {
-        let of_unit = patterns::limits(units, &self.ratios).map_err(|pattern| {
-            let names = units.units.iter().map(|u| u.name.as_str());
-            let hint = occam_config::suggest(&pattern, names);
-            let hint = hint.map(|h| format!("; did you mean `{h}`?")).unwrap_or_default();
-            format!("no unit or layer is called `{pattern}`{hint}")
-        })?;
-        let left = widths.iter().map(|&w| Some(w)).collect();
+    pub(crate) fn limits(&self, units: &Trace, widths: &[usize]) -> Result<Limits, crate::Error> {
         let scope = if self.uniform { Scope::Uniform } else { Scope::Global };
-        Ok(Limits { round_to: self.round_to, max_ratio: self.max_ratio, of_unit, left, scope })
+        let left = widths.iter().map(|&w| Some(w)).collect();
+        let (round_to, max_ratio) = (self.round_to, self.max_ratio);
+        let mut limits = Limits { round_to, max_ratio, left, scope, ..Limits::default() };
+        for (pattern, part) in &self.ratios {
+            limits.at_most(units, pattern, *part)?;
+        }
+        Ok(limits)
     }
 
     /// What stays of units of `widths` channels, by the `scores` of these.
@@ -106,7 +105,7 @@ impl Rules {
                 own.resize(unit.channels, f64::NEG_INFINITY);
             }
         }
-        let limits = self.limits(units, widths).map_err(Error::Other)?;
+        let limits = self.limits(units, widths).map_err(shaped::failed)?;
         let solver = Solver::new(graph, units, scores, &limits, sizes).map_err(shaped::failed)?;
         solver.solve(target).map_err(shaped::failed)
     }

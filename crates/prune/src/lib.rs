@@ -20,7 +20,6 @@ mod limits;
 pub mod loops;
 pub mod models;
 pub mod mutators;
-pub mod patterns;
 pub mod picture;
 pub mod recipe;
 pub mod regularizers;

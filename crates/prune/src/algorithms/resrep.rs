@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::compactor::{Place, identity, insert, kept_rows, merge, places, row_norms};
 use crate::keys::{self, Time};
 use crate::shaped::failed;
-use crate::{Target, goal, patterns};
+use crate::{Limits, Target, goal};
 
 /// Prefix of the model's parameters.
 const PREFIX: &str = "architecture.";
@@ -113,11 +113,13 @@ impl Config {
         }
         let graph = model.graph.clone();
         let units = trace(&graph, &TraceOptions::default()).map_err(|e| wrong(e.to_string()))?;
-        let kept: Vec<(String, f64)> = self.keys.keep.iter().map(|p| (p.clone(), 0.0)).collect();
-        let kept = patterns::limits(&units, &kept).map_err(|pattern| {
-            let place = self.value.get("keep").unwrap_or(&self.value);
-            ConfigError::new(format!("no unit or layer is called `{pattern}`")).at(place)
-        })?;
+        let mut limits = Limits { of_unit: vec![None; units.units.len()], ..Limits::default() };
+        for pattern in &self.keys.keep {
+            limits.at_most(&units, pattern, 0.0).map_err(|e| {
+                ConfigError::new(e.to_string()).at(self.value.get("keep").unwrap_or(&self.value))
+            })?;
+        }
+        let kept = limits.of_unit;
         let mut found = Vec::new();
         let mut why = None;
         for (unit, place) in places(&graph, &units) {
@@ -213,8 +215,8 @@ impl AlgorithmConfig for Config {
 /// The exported model has `Q · (s · w)` in place of convolution, normalization and compactor, without rows below `threshold`
 /// ([`compactor::merge`](crate::compactor::merge)). Checkpoints hold the compactors. Residual streams, to which several layers
 /// add, and units with depthwise convolutions or scales of their own behind the compactor have none and keep their width:
-/// 0 would not stay 0 there. The original's compactors want no weight decay and a momentum of 0.99:
-/// `paramwise_cfg=dict(custom_keys={'compactor': dict(decay_mult=0.0)})` is the former.
+/// 0 would not stay 0 there. The paper's compactors have no weight decay and a momentum of 0.99:
+/// `paramwise_cfg=dict(custom_keys={'compactor': dict(decay_mult=0.0, momentum=0.99)})`.
 ///
 /// Parameters are called `architecture.*`.
 pub struct ResRep {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::keys::Time;
 use crate::sparsity::{Layer, Pattern, layers, masks};
-use crate::{Scope, patterns};
+use crate::{Scope, matches};
 
 /// Prefix of the model's parameters.
 const PREFIX: &str = "architecture.";
@@ -94,7 +94,7 @@ impl Config {
     /// The weights that become sparse.
     fn layers(&self, model: &occam_zoo::TaskModel) -> Result<Vec<Layer>, ConfigError> {
         let all = layers(&model.graph);
-        let named = |p: &str, l: &Layer| l.nodes.iter().chain([&l.name]).any(|n| patterns::matches(p, n));
+        let named = |p: &str, l: &Layer| l.nodes.iter().chain([&l.name]).any(|n| matches(p, n));
         if let Some(strange) = self.keys.keep.iter().find(|p| !all.iter().any(|l| named(p, l))) {
             let place = self.value.get("keep").unwrap_or(&self.value);
             let error = ConfigError::new(format!("no layer with weights is called `{strange}`")).at(place);

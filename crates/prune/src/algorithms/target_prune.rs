@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use occam_config::{Error as ConfigError, Registry, Value};
 use occam_data::Batch;
 use occam_engine::schedule::Length;
-use occam_graph::{Bindings, Source, Weights};
+use occam_graph::{Bindings, Graph, Source, Weights};
 use occam_space::{Estimator, Trace, TraceOptions, subnet, trace};
 use occam_train::{
-    Algorithm, AlgorithmConfig, Cuts, Env, Error, Model, Result, Step, StepContext, supervised,
+    Algorithm, AlgorithmConfig, Cuts, Env, Error, Model, Result, Step, StepContext, UnitState, supervised,
 };
 use serde::Deserialize;
 
@@ -116,7 +116,7 @@ impl Config {
     fn shaped(&self, model: &occam_zoo::TaskModel) -> Result<Shaped, ConfigError> {
         let wrong = |message: String| ConfigError::new(message).at(&self.value);
         let shaped = Shaped::new(model.graph.clone().into()).map_err(|e| wrong(e.to_string()))?;
-        self.rules.limits(shaped.trace(), shaped.widths()).map_err(wrong)?;
+        self.rules.limits(shaped.trace(), shaped.widths()).map_err(|e| wrong(e.to_string()))?;
         Ok(shaped)
     }
 }
@@ -176,7 +176,7 @@ impl Plan {
 /// |---|---|---|
 /// | `architecture` | | the model, or `dict(cfg_path=..)` |
 /// | `target` | | the part that is left in the end: `dict(macs=0.5)`, or `params`, `activations` |
-/// | `importance` | `'group-l2'` | how much a channel matters; the names of `occam prune --importance` |
+/// | `importance` | `'group-l2'` | how much a channel matters; the names of `occam prune --importance` that look at weights alone |
 /// | `normalizer` | `'mean'` | how scores of different units are made comparable: `'mean'`, `'sum'`, `'max'`, `'gaussian'`, `'none'` |
 /// | `uniform` | False | whether every unit loses the same part; else the least important channels of the model go |
 /// | `round_to` | 8 | widths are multiples of this; a unit too narrow for two multiples uses half of it |
@@ -390,6 +390,22 @@ impl Algorithm for TargetPruneAlgorithm {
 
     fn adopt(&mut self, weights: &Weights) -> Result<()> {
         self.shaped.adopt(&mut self.model, weights)
+    }
+
+    fn units(&self) -> Vec<UnitState> {
+        let units = self.shaped.trace().units.iter().zip(self.shaped.widths());
+        let state = |(unit, &width): (&occam_space::Unit, &usize)| UnitState {
+            name: unit.name.clone(),
+            channels: unit.channels,
+            width,
+            mutable: unit.kept_by.is_none(),
+            importance: None,
+        };
+        units.map(state).collect()
+    }
+
+    fn whole(&self) -> Option<&Graph> {
+        Some(self.shaped.graph())
     }
 
     fn subnet(&self) -> Option<serde_json::Value> {

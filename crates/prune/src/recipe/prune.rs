@@ -318,7 +318,7 @@ impl Prune {
             self.importance.score(&Subject { graph, weights, trace: units, seed }).map_err(failed)?;
         self.normalizer.apply(&mut scores);
         let scope = if c.uniform { Scope::Uniform } else { Scope::Global };
-        let mut limits = Limits { round_to: c.round_to, max_ratio: c.max_ratio, of_unit: Vec::new(), scope };
+        let mut limits = Limits { round_to: c.round_to, max_ratio: c.max_ratio, scope, ..Limits::default() };
         for (pattern, part) in &c.ratio {
             limits.at_most(units, pattern, *part).map_err(failed)?;
         }

@@ -11,7 +11,7 @@ pub use pattern::Pattern;
 
 use occam_graph::{Array, Graph, Weights};
 
-use crate::{Error, Result, Scope, patterns};
+use crate::{Error, Result, Scope, matches};
 
 /// What became of a layer.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +44,7 @@ pub fn sparsify(
     keep: &[String],
 ) -> Result<Vec<Outcome>> {
     let layers = layers(graph);
-    let named = |p: &str, l: &Layer| l.nodes.iter().chain([&l.name]).any(|n| patterns::matches(p, n));
+    let named = |p: &str, l: &Layer| l.nodes.iter().chain([&l.name]).any(|n| matches(p, n));
     if let Some(strange) = keep.iter().find(|p| !layers.iter().any(|l| named(p, l))) {
         let hint =
             occam_config::suggest(strange, layers.iter().flat_map(|l| l.nodes.iter().map(String::as_str)));
