@@ -259,7 +259,7 @@ impl<'s, 'a> Search<'s, 'a> {
                 let width = self.width(unit);
                 let above = width / unit.step * unit.step;
                 for jump in 1..=REACH {
-                    let to = (above + jump * unit.step).min(unit.channels);
+                    let to = (above + jump * unit.step).min(unit.most);
                     if to <= width {
                         break;
                     }
@@ -304,7 +304,7 @@ impl<'s, 'a> Search<'s, 'a> {
             let width = self.width(unit);
             let floor = width / unit.step * unit.step;
             for jump in 1..=PAIRED {
-                let up = (floor + jump * unit.step).min(unit.channels);
+                let up = (floor + jump * unit.step).min(unit.most);
                 if up > width {
                     wider.push((i, up, -self.saved(unit, up)));
                 }
