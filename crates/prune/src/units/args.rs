@@ -1,6 +1,7 @@
 //! How a unit's choice becomes a width.
 
 use occam_config::{Error, Value};
+use occam_space::make_divisible;
 use occam_space::subnet::Choice;
 use serde::Deserialize;
 use serde_json::json;
@@ -63,18 +64,11 @@ impl UnitArgs {
         Ok(args)
     }
 
-    /// The width of a unit of `channels` channels: `choice` as a number, then
-    /// `max(min_value, int(n + divisor / 2) // divisor · divisor)`, and one `divisor` more where that is less than
-    /// `min_ratio · n`; never more than the unit has.
+    /// The width of a unit of `channels` channels: `choice` as a number, made a multiple by [`make_divisible`]; never more than
+    /// the unit has.
     pub fn width(&self, choice: Choice, channels: usize) -> usize {
-        let asked = choice.width(channels);
-        let divisor = self.divisor.max(1);
-        let mut width = (asked + divisor / 2) / divisor * divisor;
-        width = width.max(self.min_value).max(divisor);
-        if (width as f64) < self.min_ratio * asked as f64 {
-            width += divisor;
-        }
-        width.min(channels)
+        let asked = choice.width(channels) as f64;
+        make_divisible(asked, self.divisor, Some(self.min_value), self.min_ratio).min(channels)
     }
 
     /// As a subnet file has them.
