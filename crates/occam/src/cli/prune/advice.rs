@@ -25,7 +25,11 @@ pub fn advise(error: Error, model: &Path) -> Failure {
             format!("leave more of it, let units lose more by --max-ratio, --keep or --ratio, or see what must stay: {units}")
         }
         Error::Latency(_) => return Failure::new(error.to_string()),
-        Error::Graph(_) | Error::Space(_) => return Failure::new(format!("{}: {error}", model.display())),
+        Error::Data(_) => "give images with --data, or take an --importance of the weights alone: group-l2".into(),
+        Error::Pattern { .. } => format!("{units} lists them all"),
+        Error::Graph(_) | Error::Space(_) | Error::Fuse { .. } | Error::Run(_) => {
+            return Failure::new(format!("{}: {error}", model.display()));
+        }
     };
     Failure::new(format!("{}: {error}", model.display())).with_help(help)
 }
