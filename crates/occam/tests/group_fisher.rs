@@ -120,7 +120,7 @@ fn a_training_ends_at_its_target_resumes_and_is_taken_over() {
     let finetune = write(dir.path(), "finetune.py", &sub, "train_cfg = dict(by_epoch=True, max_epochs=1)");
     let tuned = dir.path().join("tuned");
     works(&["train", text(&finetune), "--work-dir", text(&tuned)]);
-    let (weights, _) = occam::io::safetensors::load(&tuned.join("iter_10.safetensors")).unwrap();
+    let (weights, _) = occam::io::safetensors::load(tuned.join("iter_10.safetensors")).unwrap();
     let stem = weights["backbone.conv1.weight"].shape()[0];
     let (before, _) = occam::io::safetensors::load(&last_checkpoint).unwrap();
     assert_eq!(stem, before["architecture.backbone.conv1.weight"].shape()[0]);
