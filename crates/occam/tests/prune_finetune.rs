@@ -302,7 +302,7 @@ recipe = dict(steps=[
     assert_eq!(models[2]["seeds"], serde_json::json!([0, 1]));
     assert_eq!(models[2]["files"].as_array().unwrap().len(), 2);
     // What is kept is as wide as it was.
-    let file = import(&dir.join("w/half.onnx"), &ImportOptions::default()).unwrap();
+    let file = import(dir.join("w/half.onnx"), &ImportOptions::default()).unwrap();
     assert_eq!(file.weights["backbone.layer1.0.conv1.weight"].shape(), [8, 8, 3, 3]);
     let log = std::fs::read_to_string(dir.join("w/half/seed_0/log.jsonl")).unwrap();
     assert!(log.contains("distill.loss_kl"), "{log}");
