@@ -83,8 +83,11 @@ pub struct Measured<'a> {
     runtime: &'a dyn Runtime,
     threads: usize,
     folder: tempfile::TempDir,
-    original: Option<(Box<dyn Session>, Vec<(String, Array)>)>,
+    original: Option<Original>,
 }
+
+/// The file with all channels, loaded, and what it runs on.
+type Original = (Box<dyn Session>, Vec<(String, Array)>);
 
 /// Time of a turn of one of two models.
 const TURN: Duration = Duration::from_millis(120);

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn odd_sizes_do_not_disturb() {
         // Odd ones take three times as long.
-        let time = |a: usize, b: usize| (a * b) as f64 * if a % 16 == 0 { 1.0 } else { 3.0 };
+        let time = |a: usize, b: usize| (a * b) as f64 * if a.is_multiple_of(16) { 1.0 } else { 3.0 };
         let known = points(time, &[(64, 64), (32, 64), (40, 64), (24, 32), (16, 32)]);
         let at = |sizes: &[usize]| {
             Fit::new(&known, &pattern(sizes, &[16, 16]), &[16, 16]).unwrap().at(sizes)

@@ -7,13 +7,16 @@ use super::blocks::Blocks;
 use super::fit::{Fit, pattern};
 use super::table::Table;
 
+/// By operator and pattern of sizes.
+type Fits<'a> = HashMap<(&'a str, Vec<bool>), Option<Fit<'a>>>;
+
 /// Predicts times from a table. The table does not change meanwhile, so what was computed once is kept.
 pub struct Forecast<'a> {
     blocks: &'a Blocks,
     table: &'a Table,
     /// By block what sizes are multiples of.
     grains: Vec<Vec<usize>>,
-    fits: RefCell<HashMap<(&'a str, Vec<bool>), Option<Fit<'a>>>>,
+    fits: RefCell<Fits<'a>>,
     known: RefCell<HashMap<(&'a str, Vec<usize>), f64>>,
 }
 

@@ -237,7 +237,7 @@ impl<C: Clock> Tuner<'_, '_, C> {
         aim: f64,
         steps: &[usize],
         count: &mut Count,
-    ) -> Result<Result<Vec<usize>, (Vec<usize>, f64)>> {
+    ) -> Result<Result<Vec<usize>, Fastest>> {
         let limit = aim * self.forecast_of(&self.solver.full(), steps);
         let found = self.found(Goal::Time(limit), steps, count)?;
         Ok(found.map_err(|widths| {
@@ -289,6 +289,9 @@ impl<C: Clock> Tuner<'_, '_, C> {
         Ok(tuned)
     }
 }
+
+/// Widths that are as fast as it gets, and the part of the time that they leave.
+type Fastest = (Vec<usize>, f64);
 
 /// What was measured.
 #[derive(Debug, Clone, Copy, Default)]

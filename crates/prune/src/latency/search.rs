@@ -315,12 +315,12 @@ impl<'s, 'a> Search<'s, 'a> {
                 }
             }
         }
-        let mut pairs: Vec<(f64, (usize, usize), (usize, usize))> = Vec::new();
+        let mut pairs: Vec<(f64, [(usize, usize); 2])> = Vec::new();
         for &(i, up, more) in &wider {
             for &(j, down, less) in narrower.iter().filter(|n| n.0 != i && n.2 > NOTHING * total) {
                 let left = limit - (total + more - less);
                 if left >= 0.0 && left < limit - total {
-                    pairs.push((left, (i, up), (j, down)));
+                    pairs.push((left, [(i, up), (j, down)]));
                 }
             }
         }
@@ -328,9 +328,9 @@ impl<'s, 'a> Search<'s, 'a> {
         // Units that share a block do not add up, so the most promising are looked at again.
         let before = self.widths.clone();
         let mut best = (total, before.clone());
-        for (_, up, down) in pairs.into_iter().take(LOOKED_AT) {
+        for (_, pair) in pairs.into_iter().take(LOOKED_AT) {
             let mut widths = before.clone();
-            for (i, width) in [up, down] {
+            for (i, width) in pair {
                 if let Some(unit) = self.solver.units.get(i) {
                     set(&mut widths, unit.index, width);
                 }
