@@ -58,6 +58,26 @@ pub(super) fn pass(view: &View<'_>, edit: &mut Edit<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Side of the squares that [`flipped`] goes by: two of them lie in the fastest cache.
+const SIDE: usize = 32;
+
+/// A matrix `[rows, columns]` as `[columns, rows]`.
+fn flipped(data: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut out = vec![0.0; data.len()];
+    for row in (0..rows).step_by(SIDE) {
+        for column in (0..columns).step_by(SIDE) {
+            for c in column..columns.min(column + SIDE) {
+                for r in row..rows.min(row + SIDE) {
+                    if let (Some(to), Some(&x)) = (out.get_mut(c * rows + r), data.get(r * columns + c)) {
+                        *to = x;
+                    }
+                }
+            }
+        }
+    }
+    out
+}
+
 /// The only reader of a product with the weight `w`, where it adds a bias.
 fn bias<'a>(view: &View<'a>, found: &Found<'_>, w: ValueId) -> Option<(Found<'a>, ValueId)> {
     let product = found.output()?;
@@ -88,11 +108,20 @@ fn transpose(
     if !edit.fits(view, found, &Linear.into(), inputs, Some((w, &fact)))? {
         return Ok(false);
     }
-    let mut flipped = Vec::with_capacity(data.len());
-    for c in 0..columns {
-        flipped.extend(data.iter().skip(c).step_by(columns.max(1)).take(rows));
-    }
+    let flipped = flipped(data, rows, columns);
     edit.facts.push((w, fact));
     edit.weights.insert(value.name.clone(), Array::from_f32([columns, rows], flipped)?);
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn matrices_are_flipped_square_by_square() {
+        let (rows, columns) = (37, 70);
+        let data: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
+        let out = super::flipped(&data, rows, columns);
+        assert!((0..rows).all(|r| (0..columns).all(|c| out[c * rows + r] == data[r * columns + c])));
+        assert_eq!(super::flipped(&[], 0, 3), Vec::<f32>::new());
+    }
 }
