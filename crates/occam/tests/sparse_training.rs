@@ -118,7 +118,7 @@ fn a_target_is_met_in_steps_and_resumed() {
     assert_eq!(last["architecture.backbone.conv1.weight"].shape()[0], 8);
     assert!(whole.join("fix_subnet.json").exists());
     let part = left(dir.path(), &config, &whole);
-    assert!(part <= 0.5 && part > 0.45, "{part}");
+    assert!(part < 0.505 && part > 0.44, "{part}");
     // From between the two prunings.
     let resumed = dir.path().join("between");
     let from = whole.join("iter_10.safetensors");
@@ -240,13 +240,14 @@ fn two_of_four_are_left() {
 #[test]
 fn compactors_fade_and_are_merged() {
     let dir = tempfile::tempdir().unwrap();
+    // A row is pulled by 0.1 a step until its norm is 0.1, and then to 0 at once, unless the loss moves it.
     let model = format!(
-        "type='ResRep', {ARCHITECTURE}, target=dict(macs=0.6), lasso=1.0, epsilon=0.05, threshold=1e-3, begin=2,\n\
+        "type='ResRep', {ARCHITECTURE}, target=dict(macs=0.6), lasso=1.0, epsilon=0.1, begin=2,\n\
          mask_interval=1, channels_per_mask=10"
     );
     let more = "train_cfg = dict(by_epoch=False, max_iters=24)\n\
         train_dataloader = dict(batch_size=16, dataset=dict(indices=128))\n\
-        optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.5, weight_decay=5e-4),\n\
+        optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1, weight_decay=5e-4),\n\
             paramwise_cfg=dict(custom_keys={'compactor': dict(decay_mult=0.0)}))";
     let config = write(dir.path(), "resrep.py", &model, more);
     let (whole, told) = trains_and_resumes(dir.path(), &config, "iter_5.safetensors");
@@ -258,7 +259,7 @@ fn compactors_fade_and_are_merged() {
     assert_eq!(compactor.shape(), [8, 8, 1, 1]);
     let part = left(dir.path(), &config, &whole);
     assert!(part <= 0.6 && part > 0.3, "{part}");
-    let small = import(&whole.join("small.onnx"), &ImportOptions::default()).unwrap();
+    let small = import(whole.join("small.onnx"), &ImportOptions::default()).unwrap();
     assert!(!small.graph.nodes().any(|(_, n)| n.name.contains("compactor")));
     assert!(!small.weights.keys().any(|n| n.contains("compactor")));
     // A plain model's weights are what it starts from; compactors are the identity then.
