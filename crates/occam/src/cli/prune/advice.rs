@@ -26,9 +26,6 @@ pub fn advise(error: Error, model: &Path) -> Failure {
                 "leave more of it, let units lose more by --max-ratio, --keep or --ratio, or see what must stay: {units}"
             )
         }
-        Error::Pattern { .. } => format!("{units} lists them"),
-        Error::Data(_) => "give images, or take an --importance of weights such as group-l2".into(),
-        Error::Fuse { .. } | Error::Run(_) => return Failure::new(format!("{}: {error}", model.display())),
         Error::Latency(_) => return Failure::new(error.to_string()),
         Error::Data(_) => {
             "give images with --data, or take an --importance of the weights alone: group-l2".into()
