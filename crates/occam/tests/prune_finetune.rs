@@ -275,7 +275,8 @@ fn recipes_prune() {
     let recipe = "
 recipe = dict(steps=[
     dict(type='Train', name='original', model=model),
-    dict(type='Prune', name='plain', model='original', macs=0.5, round_to=2, finetune=False),
+    dict(type='Prune', name='plain', model='original', macs=0.5, round_to=2, finetune=False,
+         importance='fisher', images=64),
     dict(type='Prune', name='half', model='original', macs=0.5, round_to=2, seeds=[0, 1], distill=True,
          keep=['backbone.layer1.0.*'], cfg=dict(train_cfg=dict(max_epochs=1, val_interval=1))),
     dict(type='Prune', name='less', model='half', macs=0.5, round_to=2, seeds=[1],

@@ -1,21 +1,22 @@
 //! Prunes a trained model and trains what is left.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use occam_config::{Error as ConfigError, Registry, Value};
+use occam_data::Loader;
 use occam_graph::{Bindings, Graph, Weights};
 use occam_space::{Trace, TraceOptions, shrink, subnet, trace};
 use occam_train::export::{load, write_weights};
 use occam_train::recipe::{Bench, Plan, Product, RecipeStep, Trained, check_names};
-use occam_train::{AlgorithmConfig, Model, Result};
+use occam_train::{AlgorithmConfig, Model, Result, Resume, RunOptions, Runner};
 use occam_zoo::Architecture;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::importance::Subject;
+use crate::importance::{Subject, observe};
 use crate::shaped::failed;
-use crate::{Importance, Limits, Normalizer, Outcome, Scope, Solver, Target, TargetKind};
+use crate::{Importance, Limits, Normalizer, Outcome, Scope, Scores, Solver, Target, TargetKind};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +31,8 @@ struct Config {
     activations: Option<f64>,
     #[serde(default = "group_l2")]
     importance: String,
+    #[serde(default = "many")]
+    images: usize,
     #[serde(default = "mean")]
     normalizer: String,
     #[serde(default)]
@@ -54,6 +57,10 @@ struct Config {
 
 fn group_l2() -> String {
     "group-l2".into()
+}
+
+fn many() -> usize {
+    256
 }
 
 fn mean() -> String {
@@ -101,6 +108,7 @@ impl Default for DistillSettings {
 /// | `model` | | the name of an earlier model |
 /// | `macs`, `params`, `activations` | | one of them: the part of it that is left, above 0 and at most 1, as `occam prune` has it |
 /// | `importance`, `normalizer` | `'group-l2'`, `'mean'` | which channels matter, as in `occam prune` |
+/// | `images` | 256 | training images on which an importance is measured that needs some, as an epoch brings them, in whole batches |
 /// | `uniform` | False | whether every unit loses the same part |
 /// | `round_to` | 8 | widths are multiples of this |
 /// | `max_ratio` | 0.9 | the part of a unit that may go at most |
@@ -140,6 +148,9 @@ pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn RecipeStep>, 
     if !(target.part > 0.0 && target.part <= 1.0) {
         return Err(at(key, ConfigError::new(format!("`{key}` must be above 0 and at most 1"))));
     }
+    if config.images == 0 {
+        return Err(at("images", ConfigError::new("`images` must be at least 1")));
+    }
     if config.round_to == 0 {
         return Err(at("round_to", ConfigError::new("`round_to` must be at least 1")));
     }
@@ -166,7 +177,6 @@ pub(super) fn build(value: &Value, _: &Registry) -> Result<Box<dyn RecipeStep>, 
     let importance = Importance::find(&config.importance).ok_or_else(|| {
         unknown("importance", &config.importance, Importance::all().iter().map(|i| i.name).collect())
     })?;
-    importance.needs_no_images().map_err(|e| at("importance", e))?;
     let normalizer = Normalizer::ALL.iter().find(|(name, _)| *name == config.normalizer);
     let normalizer = normalizer.map(|(_, n)| *n).ok_or_else(|| {
         unknown("normalizer", &config.normalizer, Normalizer::ALL.iter().map(|(n, _)| *n).collect())
@@ -231,9 +241,14 @@ impl Prune {
         std::fs::create_dir_all(&folder).map_err(io)?;
         let before = source.config.get("model").cloned().unwrap_or_default();
         let before = architecture(&before, bench.registry).clone();
+        let batches = match self.importance.needs() {
+            Some(_) => Some(batches(bench, source, &before, seed)?),
+            None => None,
+        };
         let runner = load(bench, source)?;
-        let made =
-            self.shrink(runner.algorithm().architecture(), runner.image_size(), seed, &folder, &before);
+        let trained = runner.algorithm().architecture();
+        let size = runner.image_size();
+        let made = size.and_then(|size| self.shrink(trained, size, batches.as_ref(), seed, &folder, &before));
         bench.return_reporter(runner.into_reporter());
         let Made { model, weights, said } = made?;
         bench.message(&said);
@@ -266,17 +281,24 @@ impl Prune {
     fn shrink(
         &self,
         model: &Model,
-        size: Result<[usize; 3]>,
+        [_, height, width]: [usize; 3],
+        batches: Option<&Loader>,
         seed: u64,
-        folder: &std::path::Path,
+        folder: &Path,
         before: &Value,
     ) -> Result<Made> {
         let graph: &Graph = model.graph();
         let weights = model.params.to_weights()?;
         let units = trace(graph, &TraceOptions::default()).map_err(failed)?;
-        let [_, height, width] = size?;
         let bindings = Bindings::from([("N".into(), 1), ("H".into(), height), ("W".into(), width)]);
-        let found = self.solve(graph, &weights, &units, &bindings, seed)?;
+        let scores = match batches {
+            None => self.importance.score(&Subject { graph, weights: &weights, trace: &units, seed }),
+            Some(loader) => {
+                let count = self.config.images.div_ceil(loader.batch_size());
+                observe(self.importance, model, &units, loader.epoch(0, 0).take(count), seed)
+            }
+        };
+        let found = self.solve(graph, &units, &bindings, scores.map_err(failed)?)?;
         let (small, sliced) = shrink(graph, &weights, &units, &found.selection).map_err(failed)?;
         let (a, b) = (&found.before, &found.after);
         let part = |x: u64, y: u64| 100.0 * y as f64 / x.max(1) as f64;
@@ -308,14 +330,11 @@ impl Prune {
     fn solve(
         &self,
         graph: &Graph,
-        weights: &Weights,
         units: &Trace,
         bindings: &Bindings,
-        seed: u64,
+        mut scores: Scores,
     ) -> Result<Outcome> {
         let c = &self.config;
-        let mut scores =
-            self.importance.score(&Subject { graph, weights, trace: units, seed }).map_err(failed)?;
         self.normalizer.apply(&mut scores);
         let scope = if c.uniform { Scope::Uniform } else { Scope::Global };
         let mut limits = Limits { round_to: c.round_to, max_ratio: c.max_ratio, scope, ..Limits::default() };
@@ -328,6 +347,32 @@ impl Prune {
         let solver = Solver::new(graph, units, scores, &limits, bindings).map_err(failed)?;
         solver.solve(self.target).map_err(failed)
     }
+}
+
+/// The training images of a run.
+fn batches(bench: &mut Bench<'_>, source: &Trained, before: &Value, seed: u64) -> Result<Loader> {
+    let mut config = source.config.clone();
+    if let Some(dict) = config.as_dict_mut() {
+        // Only its data are wanted.
+        let rest = ["load_from", "val_dataloader", "val_evaluator", "val_cfg", "custom_hooks"];
+        rest.iter().chain(&["test_dataloader", "test_evaluator", "test_cfg"]).for_each(|key| {
+            dict.remove(key);
+        });
+        dict.insert("model", before.clone());
+    }
+    let options = RunOptions {
+        registry: bench.registry,
+        loader: bench.loader,
+        work_dir: bench.work_dir.clone(),
+        seed: Some(seed),
+        device: bench.device.clone(),
+        resume: Resume::No,
+        reporter: bench.take_reporter(),
+    };
+    let runner = Runner::from_config(&config, options)?;
+    let loader = runner.train_loader().cloned();
+    bench.return_reporter(runner.into_reporter());
+    loader.ok_or_else(|| occam_train::Error::Other("the recipe has no `train_dataloader`".into()))
 }
 
 /// What pruning made.
