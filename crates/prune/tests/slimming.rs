@@ -340,3 +340,59 @@ fn choices_are_made_divisible_and_columns_are_subnets() {
     let error = columns("dict(type='ChannelMutator')").unwrap_err();
     assert!(error.contains("use SlimmableChannelUnit"), "{error}");
 }
+
+/// The subnet file of a search and the supernet's checkpoint make the small model that was measured.
+#[test]
+fn sub_models_take_supernets() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut net = auto_slim("");
+    train(&mut *net, 0, 2);
+    let space = net.space().unwrap();
+    let (_, picks) = space.kinds(SEED).remove(2);
+    let (file, plain) = (dir.path().join("FLOPS.yaml"), dir.path().join("plain.json"));
+    std::fs::write(&file, space.subnet(&picks).unwrap().to_string()).unwrap();
+    let saved: Weights = weights(&*net).into_iter().map(|(n, a)| (format!("architecture.{n}"), a)).collect();
+    let saved = Checkpoint::of_weights(Path::new("saved"), saved);
+    let data = batch(5, 8);
+    let form = space.form(&picks).unwrap();
+    let model = net.architecture();
+    let wanted = model.forward_by(&form.executor, &form.params, &data, &Request::default()).unwrap();
+    let wanted = wanted.outputs[0].to_f32().unwrap();
+    let of = |kind: &str, cfg: &str, file: &Path, more: &str| {
+        format!("dict(type='{kind}', {cfg}={RESNET}, fix_subnet='{}'{more})", file.display())
+    };
+    for text in [
+        of("GroupFisherDeploySubModel", "architecture", &file, ""),
+        of("sub_model", "cfg", &file, ", mode='mutator'"),
+        of("sub_model", "cfg", &file, ", mode='mutator', init_weight_from_supernet=True"),
+    ] {
+        let mut small = algorithm(&text);
+        saved.take_over(&mut *small, true).unwrap();
+        let model = small.architecture();
+        let run = model.forward(&model.params.constants(), &data, &Request::default()).unwrap();
+        assert_eq!(run.outputs[0].to_f32().unwrap(), wanted, "{text}");
+    }
+
+    // First values are parts of those that the whole model has.
+    let whole = weights(&*auto_slim(""));
+    let small = weights(&*algorithm(&of(
+        "sub_model",
+        "cfg",
+        &file,
+        ", mode='mutator', init_weight_from_supernet=True",
+    )));
+    let (part, full) = (&small["head.fc.weight"], &whole["head.fc.weight"]);
+    let columns = part.shape()[1];
+    assert_eq!(part.as_f32().unwrap()[..columns], full.as_f32().unwrap()[..columns]);
+
+    // Widths alone do not say which channels these are.
+    let choices = occam_space::subnet::parse(&space.subnet(&picks).unwrap().to_string()).unwrap();
+    let widths: serde_json::Map<String, serde_json::Value> =
+        choices.iter().map(|(n, c)| (format!("net.{n}"), c.width(0).into())).collect();
+    std::fs::write(&plain, serde_json::Value::Object(widths).to_string()).unwrap();
+    let mut small = algorithm(&of("sub_model", "cfg", &plain, ", mode='mutator', prefix='net.'"));
+    assert!(saved.take_over(&mut *small, true).is_err());
+    let refused = |text: String| with_env(|env| env.algorithm(&value(&text)).err().unwrap().to_string());
+    assert!(refused(of("sub_model", "cfg", &file, "")).contains("not supported"));
+    assert!(refused(of("sub_model", "cfg", &plain, ", mode='mutator'")).contains("no channel unit `net."));
+}
