@@ -6,7 +6,8 @@
 In an environment of torch 2.13 and torch-pruning 1.6.1. `sparse_learning.safetensors` holds
 
 * `{regularizer}.{parameter}`: what `regularize` adds to the gradient of each parameter of `Net`, whose weights are those of
-  the formula, from a gradient of 0 on. `growing` had three `update_reg` before;
+  the formula, from a gradient of 0 on. `growing` had three `update_reg` before; what it adds to scales of normalizations is
+  lost, since `grad.data[idxs].add_` changes a copy;
 * `mask.{case}.{weight}`: 1 where `torch.nn.utils.prune` leaves a weight of `fill(weight, -1, 1)`, 0 where it does not;
   `l1_{amount}` is `l1_unstructured` of each, `global_{amount}` is `global_unstructured` of all, and `runs` the larger two of
   each four along the inputs (axis 1), by `torch.topk`.

@@ -33,7 +33,8 @@ pub enum Growth {
 ///
 /// The channels that will go are chosen once, before the first step: by the target of the algorithm, or, where `ratio` is
 /// given, that part of each unit by `importance`, as in the paper. Afterwards the penalty does not choose anew; the
-/// importance by which they are removed finds them, since they are small.
+/// importance by which they are removed finds them, since they are small. Scales of normalizations are penalized, too;
+/// Torch-Pruning means to and changes a copy.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GrowingRegularizer {
