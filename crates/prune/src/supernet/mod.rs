@@ -203,7 +203,12 @@ impl Subnet {
             };
             let own = value.fact.known_shape();
             let part = match self.slices.get(name) {
-                Some(slices) if own.as_deref() != Some(&tensor.shape()) => slices.take(tensor)?,
+                Some(slices) if own.as_deref() != Some(&tensor.shape()) => {
+                    let cut = slices.take(tensor);
+                    cut.map_err(|e| {
+                        refuse(name, format!("{} cannot be cut out of {tensor:?}: {e}", value.fact))
+                    })?
+                }
                 _ => tensor.clone(),
             };
             if own.as_deref() != Some(&part.shape()) {
