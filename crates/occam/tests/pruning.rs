@@ -10,6 +10,7 @@ use assert_cmd::Command;
 use occam::config::Value;
 use occam::engine::{Device, Executor, Params, Request, Tensor};
 use occam::graph::ops::Conv;
+use occam::graph::recognize::recognize;
 use occam::graph::{Array, Bindings, Builder, Fact, Graph, Role, Weights};
 use occam::io::onnx::{ExportOptions, export, export_imported, import, write_model};
 use occam::space::{Channel, Estimator, Selection, Trace, TraceOptions, shrink, trace, zeroed};
@@ -199,11 +200,10 @@ fn folder() -> tempfile::TempDir {
 #[test]
 fn what_cannot_be_pruned_is_said() {
     let dir = folder();
-    let units = trace(
-        &import(dir.path().join("model.onnx"), &Default::default()).unwrap().graph,
-        &TraceOptions::default(),
-    );
-    let wide = units.unwrap().prunable().next().unwrap().clone();
+    let mut model = import(dir.path().join("model.onnx"), &Default::default()).unwrap();
+    recognize(&mut model.graph, &mut model.weights).unwrap();
+    let units = trace(&model.graph, &TraceOptions::default()).unwrap();
+    let wide = units.prunable().next().unwrap();
     std::fs::write(dir.path().join("wide.json"), format!(r#"{{"{}": {}}}"#, wide.name, wide.channels + 1))
         .unwrap();
     let out = ["-o", "out.onnx"];
