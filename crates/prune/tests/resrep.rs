@@ -18,7 +18,7 @@ fn algorithm(keys: &str) -> Box<dyn Algorithm> {
     let loader = Loader::new();
     let text = format!(
         "x = dict(type='ResRep', architecture=dict(type='ImageClassifier', backbone=dict(type='ResNet_CIFAR', depth=18, \
-         base_channels=4, stem_channels=4), neck=dict(type='GlobalAveragePooling'), \
+         base_channels=4, stem_channels=4, zero_init_residual=False), neck=dict(type='GlobalAveragePooling'), \
          head=dict(type='LinearClsHead', num_classes=5, in_channels=32, loss=dict(type='CrossEntropyLoss'))), {keys})\n"
     );
     let config = loader.load_str("a.py", &text).unwrap();
