@@ -64,7 +64,7 @@ fn write(dir: &Path, name: &str, model: &str, more: &str) -> PathBuf {
     let text = format!(
         "_base_ = ['{base}/_base_/datasets/fashion_mnist.py', '{base}/_base_/default_runtime.py']\n\
          {model}\n\
-         train_dataloader = dict(batch_size=32, dataset=dict(indices=320))\n\
+         train_dataloader = dict(batch_size=16, dataset=dict(indices=160))\n\
          val_dataloader = dict(dataset=dict(indices=100))\n\
          train_cfg = dict(by_epoch=True, max_epochs=3)\n\
          default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=7, by_epoch=False, max_keep_ckpts=20))\n\

@@ -318,15 +318,7 @@ impl Algorithm for ItePruneAlgorithm {
     }
 
     fn units(&self) -> Vec<UnitState> {
-        let trace = self.shaped.trace().units.iter().zip(self.shaped.widths());
-        let state = |((traced, &width), unit): ((&occam_space::Unit, &usize), &Unit)| UnitState {
-            name: unit.name.clone(),
-            channels: traced.channels,
-            width,
-            mutable: unit.mutable,
-            importance: None,
-        };
-        trace.zip(&self.units).map(state).collect()
+        unit_states(&self.units, self.shaped.trace(), self.shaped.widths())
     }
 
     fn whole(&self) -> Option<&Graph> {

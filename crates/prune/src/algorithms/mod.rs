@@ -24,10 +24,12 @@ pub use sparsity::SparsityAlgorithm;
 pub use target_prune::TargetPruneAlgorithm;
 
 use occam_config::{Build, Error, Registry, Value};
-use occam_train::AlgorithmConfig;
+use occam_space::Trace;
+use occam_train::{AlgorithmConfig, UnitState};
 use occam_zoo::TaskModel;
 
 use crate::Supernet;
+use crate::mutators::{Unit, Units};
 
 const TABLE: &[(&str, Build<dyn AlgorithmConfig>)] = &[
     ("AutoSlim", auto_slim::build),
@@ -54,6 +56,18 @@ fn no_init_cfg(value: &Value, init_cfg: Option<&Value>) -> Result<(), Error> {
             .with_help("give it to the architecture, or use `load_from`")
             .at(value.get("init_cfg").unwrap_or(value))),
     }
+}
+
+/// What is told of `units` at `widths`.
+fn unit_states(units: &Units, trace: &Trace, widths: &[usize]) -> Vec<UnitState> {
+    let state = |((traced, &width), unit): ((&occam_space::Unit, &usize), &Unit)| UnitState {
+        name: unit.name.clone(),
+        channels: traced.channels,
+        width,
+        mutable: unit.mutable,
+        importance: None,
+    };
+    trace.units.iter().zip(widths).zip(units).map(state).collect()
 }
 
 /// The supernet of a model, whose config is `value`.

@@ -12,12 +12,14 @@ use occam_data::Batch;
 use occam_engine::schedule::Length;
 use occam_engine::{Bound, Mode, Request, Tensor, collect};
 use occam_graph::{Array, Graph, Role, Weights};
-use occam_train::{Algorithm, AlgorithmConfig, Env, Model, Result, Step, StepContext, scalars, total};
+use occam_train::{
+    Algorithm, AlgorithmConfig, Env, Model, Result, Step, StepContext, UnitState, scalars, total,
+};
 use occam_zoo::{Sites, TaskModel};
 use serde::Deserialize;
 
 use super::ite_prune::{Goal, goals, widths};
-use super::{no_init_cfg, supernet};
+use super::{no_init_cfg, supernet, unit_states};
 use crate::mutators::{ChannelMutator, Units};
 use crate::{Error, Subnet, Supernet};
 use layers::{Layer, fuse, layers};
@@ -298,6 +300,15 @@ impl Algorithm for Dcff {
         // What is known of the filters is about to change.
         self.choices = None;
         Ok(())
+    }
+
+    fn units(&self) -> Vec<UnitState> {
+        let widths = self.widths().unwrap_or_default();
+        unit_states(&self.units, self.supernet.trace(), &widths)
+    }
+
+    fn whole(&self) -> Option<&Graph> {
+        Some(self.supernet.graph())
     }
 
     fn subnet(&self) -> Option<serde_json::Value> {

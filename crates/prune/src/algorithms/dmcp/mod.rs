@@ -20,9 +20,13 @@ use occam_distill::{Distiller, Observed, Side};
 use occam_engine::{Mode, Request, Tensor, collect};
 use occam_space::SmoothMacs;
 use occam_space::subnet::Choice;
-use occam_train::{Algorithm, Error, GradientMap, Model, Result, Step, StepContext, scalars, total};
+use occam_graph::Graph;
+use occam_train::{
+    Algorithm, Error, GradientMap, Model, Result, Step, StepContext, UnitState, scalars, total,
+};
 use occam_zoo::{Losses, Sites};
 
+use super::unit_states;
 use crate::Supernet;
 use crate::mutators::{DmcpChannelMutator, Units};
 use crate::shaped::failed;
@@ -352,6 +356,15 @@ impl Algorithm for Dmcp {
         let (graph, weights) =
             self.supernet.fixed(&self.model.params.to_weights()?, &selection).map_err(failed)?;
         self.small.reshape(graph, &weights)
+    }
+
+    fn units(&self) -> Vec<UnitState> {
+        let widths = self.expected_widths().unwrap_or_default();
+        unit_states(&self.units, self.supernet.trace(), &widths)
+    }
+
+    fn whole(&self) -> Option<&Graph> {
+        Some(self.supernet.graph())
     }
 
     fn subnet(&self) -> Option<serde_json::Value> {
