@@ -307,8 +307,11 @@ fn wrong_configs_are_refused_with_what_is_wrong() {
     for (model, wanted) in [
         ("type='TargetPruneAlgorithm', target=dict(macs=0.01)", "cannot be made 0.010 of"),
         ("type='ResRep', target=dict(macs=0.01), begin=0", "cannot be made 0.010"),
-        ("type='TargetPruneAlgorithm', target=dict(macs=0.5), begin=3", "the target would not be reached"),
-        ("type='SparsityAlgorithm', sparsity=0.5, end=3", "the target would not be reached"),
+        (
+            "type='TargetPruneAlgorithm', target=dict(macs=0.5), begin=3",
+            "the last of 1 prunings is due after 24",
+        ),
+        ("type='SparsityAlgorithm', sparsity=0.5, end=3", "the last weights go after 24"),
     ] {
         let config = write(dir.path(), "wrong.py", &format!("{model}, {ARCHITECTURE}"), "");
         let output = occam(&["train", text(&config), "--work-dir", text(&dir.path().join("wrong"))]);
