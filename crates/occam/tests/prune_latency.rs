@@ -8,15 +8,19 @@ use occam::config::Value;
 use occam::io::onnx::{ExportOptions, ImportOptions, export, import, write_model};
 use occam::train::export::fix_image_size;
 use occam::zoo::Architecture;
-use occam_testing::{Golden, weights};
+use occam_testing::weights;
 use serde_json::Value as Json;
 
-/// A small ResNet as a file.
+/// A ResNet-18 for small images as a file: wide enough that computing takes longer than starting to.
 fn model(folder: &Path) -> PathBuf {
-    let golden = Golden::load("resnet_cifar");
-    let config = Value::from_json(&golden.json("config"));
+    let config = Value::from_json(&serde_json::json!({
+        "type": "ImageClassifier",
+        "backbone": { "type": "ResNet_CIFAR", "depth": 18, "num_stages": 4, "out_indices": [3] },
+        "neck": { "type": "GlobalAveragePooling" },
+        "head": { "type": "LinearClsHead", "num_classes": 10, "in_channels": 512 },
+    }));
     let model = occam::registry().build::<dyn Architecture>(&config).unwrap().build().unwrap();
-    fix_image_size(&model.graph, [3, 32, 32]).unwrap();
+    fix_image_size(&model.graph, [3, 16, 16]).unwrap();
     let file = folder.join("model.onnx");
     let proto = export(&model.graph, &weights(&model.graph), &ExportOptions::default()).unwrap();
     write_model(&file, &proto).unwrap();

@@ -30,9 +30,9 @@ pub struct Budget {
 }
 
 impl Default for Budget {
-    /// 1 run of warmup, then as many as half a second has room for, 10 to 60.
+    /// 1 run of warmup, then as many as 0.3 s have room for, 8 to 60.
     fn default() -> Self {
-        Self { warmup: 1, least: 10, most: 60, time: Duration::from_millis(500) }
+        Self { warmup: 1, least: 8, most: 60, time: Duration::from_millis(300) }
     }
 }
 

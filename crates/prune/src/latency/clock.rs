@@ -90,7 +90,7 @@ pub struct Measured<'a> {
 type Original = (Box<dyn Session>, Vec<(String, Array)>);
 
 /// Time of a turn of one of two models.
-const TURN: Duration = Duration::from_millis(120);
+const TURN: Duration = Duration::from_millis(80);
 
 /// Turns of each of two models.
 const ROUNDS: usize = 11;

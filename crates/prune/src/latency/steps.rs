@@ -14,7 +14,7 @@ pub const MULTIPLES: [usize; 4] = [4, 8, 16, 32];
 const COMPARED: f64 = 0.6;
 
 /// A lesser multiple is as good where its times are no longer than this, compared with the best.
-const AS_GOOD: f64 = 1.05;
+const AS_GOOD: f64 = 1.03;
 
 /// Parts of all channels that are measured once the multiples are known.
 const PARTS: [f64; 4] = [0.8, 0.6, 0.4, 0.2];
