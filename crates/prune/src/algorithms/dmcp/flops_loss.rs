@@ -32,7 +32,7 @@ impl FlopsLoss {
     /// The loss at `macs` for a target of `millions`, and its derivative by `macs`.
     pub fn at(self, macs: f64, millions: f64) -> (f64, f64) {
         let error = macs - millions * 1e6;
-        let sign = if error < 0.0 { -1.0 } else { 1.0 };
+        let sign = if error == 0.0 { 0.0 } else { error.signum() };
         match self {
             Self::L1 => (error.abs(), sign),
             Self::L2 => (error * error, 2.0 * error),
