@@ -11,6 +11,7 @@ use occam_train::{
 };
 use serde::Deserialize;
 
+use super::unit_states;
 use crate::Shaped;
 use crate::mutators::{ChannelMutator, Unit, Units, choices};
 
