@@ -286,6 +286,7 @@ fn wrong_configs_are_refused_with_what_is_wrong() {
     refused("type='TargetPruneAlgorithm', target=dict(flops=0.5)", &["there is no target `flops`"]);
     refused("type='TargetPruneAlgorithm', target=dict(macs=1.5)", &["a part above 0 and at most 1"]);
     refused(&format!("{target}, importance='group-l3'"), &["there is no importance `group-l3`", "group-l2"]);
+    refused(&format!("{target}, importance='fisher'"), &["fisher"]);
     refused(&format!("{target}, normalizer='x'"), &["there is no normalizer `x`"]);
     refused(&format!("{target}, keep=['backbone.cnv1']"), &["no unit or layer is called `backbone.cnv1`"]);
     refused(&format!("{target}, begin='soon'"), &["`begin` must be a number of epochs"]);

@@ -1,11 +1,14 @@
 //! The gradients of compactors are the paper's: reset on the rows that are chosen, the lasso's on all.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::sync::Arc;
+
 use occam_config::{Loader, Registry};
 use occam_data::{Batch, DataSample, Seed};
-use occam_engine::Device;
 use occam_engine::schedule::Length;
-use occam_testing::{fill, labels};
+use occam_engine::{Device, Executor, Mode, Params, Request, Tensor};
+use occam_graph::{Graph, Weights};
+use occam_testing::{assert_close, fill, labels, values};
 use occam_train::{Algorithm, Env, StepContext};
 
 const SEED: Seed = Seed(3);
@@ -55,13 +58,13 @@ fn the_loss_does_not_move_chosen_rows() {
         let of = |gradients: &occam_train::GradientMap| gradients[name.as_str()].to_f32().unwrap();
         let (free, pulled, found) = (of(&free.gradients), of(&pulled.gradients), gradient.to_f32().unwrap());
         assert!(free.iter().any(|x| x.abs() > 1e-7), "{name}");
-        for row in 0..channels {
-            masked += usize::from(mask[row] == 0);
+        for (row, &stays) in mask.iter().enumerate() {
+            masked += usize::from(stays == 0);
             for column in 0..channels {
                 let at = row * channels + column;
                 // The identity's rows have norm 1.
                 let lasso = if row == column { 0.25 } else { 0.0 };
-                let loss = if mask[row] == 0 { 0.0 } else { free[at] };
+                let loss = if stays == 0 { 0.0 } else { free[at] };
                 assert!((found[at] - loss - lasso).abs() < 1e-6, "{name} {row} {column}");
                 assert!((pulled[at] - free[at] - lasso).abs() < 1e-6, "{name} {row} {column}");
             }
@@ -71,6 +74,39 @@ fn the_loss_does_not_move_chosen_rows() {
     // Everything else is moved by the loss alone.
     let other = "architecture.backbone.layer1.0.conv1.weight";
     assert_eq!(step.gradients[other].to_f32().unwrap(), free.gradients[other].to_f32().unwrap());
+}
+
+fn outputs(graph: &Graph, weights: &Weights) -> Vec<f64> {
+    let device = Device::cpu();
+    let params = Params::new(graph, weights, &device).unwrap();
+    let executor = Executor::new(Arc::new(graph.clone())).unwrap();
+    let input = Tensor::from_array(&batch().inputs, &device).unwrap();
+    let out = executor.run(&params.constants(), &[input], &Request::new(Mode::Eval)).unwrap();
+    values(&out.outputs[0].to_array().unwrap())
+}
+
+#[test]
+fn what_is_exported_computes_the_same() {
+    let mut algorithm = algorithm("target=dict(macs=0.7), begin=0, channels_per_mask=6");
+    // Statistics that are no longer those of the beginning, and compactors with a row that faded.
+    for iter in 0..3 {
+        algorithm.train_step(&batch(), &StepContext { epoch: 0, iter, seed: SEED }).unwrap();
+    }
+    let mut weights = algorithm.architecture().params.to_weights().unwrap();
+    for (name, array) in weights.iter_mut().filter(|(n, _)| n.contains("compactor")) {
+        let channels = array.shape()[0];
+        let mut data = fill(name, array.shape(), -0.7, 0.7).as_f32().unwrap().to_vec();
+        data[..channels].fill(1e-7);
+        *array = occam_graph::Array::from_f32(array.shape(), data).unwrap();
+    }
+    let (_, model) = algorithm.models_mut().remove(0);
+    model.load(&weights).unwrap();
+    let (small, merged) = algorithm.exported().unwrap().unwrap();
+    assert!(!merged.keys().any(|n| n.contains("compactor")));
+    assert_eq!(merged["backbone.layer1.0.conv1.weight"].shape()[0], 3);
+    let with = algorithm.architecture().graph().clone();
+    let (found, wanted) = (outputs(&small, &merged), outputs(&with, &weights));
+    assert_close("exported", &found, &wanted, 1e-4);
 }
 
 #[test]
