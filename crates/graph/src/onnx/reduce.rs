@@ -10,7 +10,7 @@ pub(super) const TABLE: &[Def] = &[
     Def::new("ReduceProd", |s| sized(s, contents::product)).axes(axes),
     Def::new("ReduceMax", |s| sized(s, sizes::max)).axes(axes),
     Def::new("ReduceMin", |s| sized(s, sizes::min)).axes(axes),
-    Def::new("ReduceMean", numbers).axes(mean_axes),
+    Def::new("ReduceMean", numbers).axes(sum_axes),
     Def::new("ReduceSumSquare", numbers).axes(sum_axes),
     Def::new("ReduceL1", numbers).axes(sum_axes),
     Def::new("ReduceL2", numbers).axes(sum_axes),
@@ -109,14 +109,9 @@ fn axes(site: &Site<'_>, _: &[&Fact]) -> AxisMap {
     parts(site).0
 }
 
-/// Elements that are 0 add nothing: they may go.
+/// Elements may go, but what a sum or mean of the rest is changes: channels whose weights are 0 need not be 0 here, since an
+/// activation between may make something else of them.
 fn sum_axes(site: &Site<'_>, _: &[&Fact]) -> AxisMap {
-    let (map, gone) = parts(site);
-    gone.into_iter().fold(map, |m, i| m.size(input(0, i)))
-}
-
-/// Elements may go, but what a mean of the rest is changes.
-fn mean_axes(site: &Site<'_>, _: &[&Fact]) -> AxisMap {
     let (map, gone) = parts(site);
     gone.into_iter().fold(map, |m, i| m.size(input(0, i)).statistic(input(0, i)))
 }
