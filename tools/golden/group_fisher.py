@@ -45,14 +45,16 @@ MOBILENET = dict(
 
 def build(cfg, kind):
     model = MODELS.build(cfg)
-    values = {name: torch.from_numpy(parameter(name, list(t.shape)).astype(np.float64))
-              for name, t in model.state_dict().items() if not name.endswith("num_batches_tracked")}
-    model.load_state_dict(values, strict=False)
     mutator = MODELS.build(dict(
         type="mmrazor.GroupFisherChannelMutator",
         parse_cfg=dict(type="ChannelAnalyzer", tracer_type="BackwardTracer", demo_input=tuple([1] + IMAGE[1:])),
         channel_unit_cfg=dict(type="GroupFisherChannelUnit", default_args=dict(normalization_type=kind))))
     mutator.prepare_from_supernet(model)
+    # What takes the place of layers has weights of its own.
+    values = {name: torch.from_numpy(parameter(name, list(t.shape)).astype(np.float64))
+              for name, t in model.state_dict().items()
+              if name.rsplit(".", 1)[-1] in ("weight", "bias", "running_mean", "running_var")}
+    assert not model.load_state_dict(values, strict=False).unexpected_keys
     return model.train().double(), mutator
 
 
@@ -90,7 +92,7 @@ for name, cfg, kinds in [("resnet", RESNET, ["flops", "act", "none"]), ("mobilen
             tensors[f"{name}.{kind}.{unit.name}"] = unit.normalized_fisher_info.numpy().astype(np.float64)
         mutator.reset_imp()
         order = []
-        for number in range(2 * BATCHES, 26 * BATCHES):
+        for number in range(2 * BATCHES, 10 * BATCHES):
             step(model, mutator, number % 6)
             if (number + 1) % BATCHES:
                 continue

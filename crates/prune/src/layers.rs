@@ -1,5 +1,7 @@
 //! Layers with learned filters: what they read, what they compute, and where channels are in both.
 
+use std::collections::HashSet;
+
 use occam_graph::{Graph, Node, NodeId, Op, Source, ValueId};
 
 use crate::importance::axes::{Part, part};
@@ -21,6 +23,21 @@ pub(crate) struct Layer {
 /// All layers of `graph` whose filters are parameters and whose operand is not, in order of their nodes.
 pub(crate) fn layers(graph: &Graph) -> Vec<Layer> {
     graph.nodes().filter_map(|(id, node)| layer(graph, id, node)).collect()
+}
+
+/// Those of [`layers`] on which an output of the graph depends.
+pub(crate) fn live_layers(graph: &Graph) -> Vec<Layer> {
+    let mut live = HashSet::new();
+    let mut next: Vec<ValueId> = graph.outputs().iter().map(|(_, v)| *v).collect();
+    while let Some(value) = next.pop() {
+        if let Ok(Source::Node(id, _)) = graph.value(value).map(|v| v.source)
+            && live.insert(id)
+            && let Ok(node) = graph.node(id)
+        {
+            next.extend(&node.inputs);
+        }
+    }
+    layers(graph).into_iter().filter(|l| live.contains(&l.node)).collect()
 }
 
 fn layer(graph: &Graph, id: NodeId, node: &Node) -> Option<Layer> {

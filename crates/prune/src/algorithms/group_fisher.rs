@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::Shaped;
 use crate::fisher::{Accumulated, Gains};
 use crate::gates::{Gates, Reader, by_channel, of_units};
-use crate::layers::layers;
+use crate::layers::live_layers;
 use crate::mutators::{ChannelMutator, Units};
 use crate::shaped::failed;
 use crate::units::FisherArgs;
@@ -84,7 +84,8 @@ impl Config {
         let shaped = Shaped::new(model.graph.clone().into()).map_err(|e| wrong(e.to_string()))?;
         let units = self.mutator.units(shaped.trace())?;
         let fisher = self.mutator.unit().fisher().unwrap_or_default();
-        let layers = layers(shaped.graph());
+        // What no output depends on has no gradient, and would go first.
+        let layers = live_layers(shaped.graph());
         let (mut mutable, mut linear) = (Vec::new(), 0);
         for (unit, own) in shaped.trace().units.iter().zip(&units) {
             let read_by = |fully: bool| {
@@ -204,8 +205,9 @@ impl GroupFisherAlgorithm {
     /// Takes the least important channel away.
     fn prune(&mut self) -> Result<(Cuts, String)> {
         let Some((index, channel, least)) = self.importance.least(self.shaped.widths()) else {
+            let batches = self.importance.batches;
             self.importance.reset(self.shaped.widths());
-            let message = match self.importance.batches {
+            let message = match batches {
                 0 => "no channel was pruned: gradients were infinite",
                 _ => "no channel was pruned: every unit has one left",
             };
