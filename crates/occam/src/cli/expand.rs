@@ -1,10 +1,11 @@
 //! `occam expand`
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use occam_graph::recognize::recognize;
 use occam_io::onnx::{ImportOptions, export_imported, import, write_model};
-use occam_space::{Trace, TraceOptions, expand, trace};
+use occam_space::{Trace, TraceOptions, Unit, expand, trace};
 use serde_json::json;
 
 use super::Outcome;
@@ -37,6 +38,25 @@ pub struct Args {
     width: Vec<(String, usize)>,
 }
 
+/// How many channels each layer computes, by its name.
+fn layers(units: &Trace) -> HashMap<&str, usize> {
+    let mut layers = HashMap::new();
+    for channel in units.units.iter().flat_map(|u| &u.output_related) {
+        let end = layers.entry(channel.name.as_str()).or_insert(0);
+        *end = channel.end.max(*end);
+    }
+    layers
+}
+
+/// Whether the layers that compute a unit compute nothing else: a multiple of its width is then one of theirs.
+fn is_whole(unit: &Unit, layers: &HashMap<&str, usize>) -> bool {
+    let mut own: HashMap<&str, usize> = HashMap::new();
+    for channel in &unit.output_related {
+        *own.entry(channel.name.as_str()).or_default() += channel.end - channel.start;
+    }
+    own.iter().all(|(name, count)| layers.get(name) == Some(count))
+}
+
 impl Args {
     pub fn run(self, json: bool) -> Outcome {
         if self.round_to.is_none() && self.width.is_empty() {
@@ -56,8 +76,11 @@ impl Args {
         let odd: Vec<(&str, String)> = (units.units.iter().zip(&widths))
             .filter(|(_, w)| self.round_to.is_some_and(|n| !w.is_multiple_of(n.into())))
             .map(|(u, _)| {
-                let statistics = "a layer takes mean and variance over its channels".to_owned();
-                (u.name.as_str(), u.kept_by.as_ref().map_or(statistics, ToString::to_string))
+                let other = match u.exact {
+                    true => "layers that compute it compute other units, too",
+                    false => "a layer takes statistics of its channels",
+                };
+                (u.name.as_str(), u.kept_by.as_ref().map_or(other.to_owned(), ToString::to_string))
             })
             .collect();
         let size = std::fs::metadata(&self.output).map_or(0, |m| m.len());
@@ -95,8 +118,9 @@ impl Args {
     fn widths(&self, units: &Trace) -> Result<Vec<usize>, Failure> {
         let mut widths: Vec<usize> = units.units.iter().map(|u| u.channels).collect();
         if let Some(multiple) = self.round_to {
+            let layers = layers(units);
             for (unit, width) in units.units.iter().zip(&mut widths) {
-                if unit.kept_by.is_none() && unit.exact {
+                if unit.kept_by.is_none() && unit.exact && is_whole(unit, &layers) {
                     *width = width.next_multiple_of(multiple.into());
                 }
             }
