@@ -219,7 +219,9 @@ impl Optimizers {
             }
             if let Some(found) = part.step(algorithm, own)? {
                 // Where one is not finite, that is told.
-                norm = Some(norm.map_or(found, |n| if n.is_finite() && (found.is_nan() || found > n) { found } else { n }));
+                norm = Some(norm.map_or(found, |n| {
+                    if n.is_finite() && (found.is_nan() || found > n) { found } else { n }
+                }));
             }
         }
         match gradients.keys().next() {

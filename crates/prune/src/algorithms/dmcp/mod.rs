@@ -18,9 +18,9 @@ use occam_data::streams::Draw;
 use occam_data::{Batch, Seed};
 use occam_distill::{Distiller, Observed, Side};
 use occam_engine::{Mode, Request, Tensor, collect};
+use occam_graph::Graph;
 use occam_space::SmoothMacs;
 use occam_space::subnet::Choice;
-use occam_graph::Graph;
 use occam_train::{
     Algorithm, Error, GradientMap, Model, Result, Step, StepContext, UnitState, scalars, total,
 };
