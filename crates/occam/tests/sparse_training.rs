@@ -349,7 +349,7 @@ fn files_become_sparse() {
     for (args, wanted) in [
         (vec!["--sparsity", "1.2"], "neither a part"),
         (vec!["--sparsity", "4:2"], "no pattern N:M"),
-        (vec!["--sparsity", "0.5", "--keep", "nothing"], "no layer with weights is called `nothing`"),
+        (vec!["--sparsity", "0.5", "--keep", "nothing"], "no unit or layer is called `nothing`"),
         (vec!["--sparsity", "0.5", "--macs", "0.5"], "cannot be used with"),
     ] {
         let mut all = vec!["prune", text(&model), "-o", text(&out)];

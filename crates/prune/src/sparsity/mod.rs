@@ -46,10 +46,9 @@ pub fn sparsify(
     let layers = layers(graph);
     let named = |p: &str, l: &Layer| l.nodes.iter().chain([&l.name]).any(|n| matches(p, n));
     if let Some(strange) = keep.iter().find(|p| !layers.iter().any(|l| named(p, l))) {
-        let hint =
-            occam_config::suggest(strange, layers.iter().flat_map(|l| l.nodes.iter().map(String::as_str)));
-        let hint = hint.map(|h| format!("; did you mean `{h}`?")).unwrap_or_default();
-        return Err(Error::Nothing(format!("no layer with weights is called `{strange}`{hint}")));
+        let names = layers.iter().flat_map(|l| l.nodes.iter().map(String::as_str));
+        let hint = occam_config::suggest(strange, names).map(str::to_owned);
+        return Err(Error::Pattern { pattern: strange.clone(), hint });
     }
     let mut values = Vec::with_capacity(layers.len());
     for layer in &layers {
