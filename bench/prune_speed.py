@@ -147,7 +147,7 @@ def main():
     parser.add_argument("--only", nargs="*", metavar="NAME", help="these models")
     parser.add_argument("--torch", nargs="*", default=["resnet50", "densenet121"], metavar="NAME",
                         help="the models that Torch-Pruning prunes too (default resnet50 densenet121)")
-    parser.add_argument("--rounds", type=int, default=5, help="(default 5)")
+    parser.add_argument("--rounds", type=int, default=3, help="of Occam (default 3)")
     parser.add_argument("--torch-rounds", type=int, default=3, help="of Torch-Pruning (default 3)")
     parser.add_argument("--timeout", type=float, default=120, help="seconds for one run of Torch-Pruning (default 120)")
     parser.add_argument("--threads", type=int, default=2, help="of each side (default 2)")
