@@ -28,7 +28,7 @@ fn all(trace: &Trace, json: bool) -> Outcome {
     let note = |u: &Unit| match &u.kept_by {
         Some(why) => format!("kept: {why}"),
         None if u.exact => String::new(),
-        None => "a layer takes mean and variance over them".into(),
+        None => "a layer takes statistics over them".into(),
     };
     let row = |u: &Unit| {
         vec![
@@ -82,7 +82,7 @@ fn one(graph: &Graph, trace: &Trace, name: &str, json: bool) -> Outcome {
                 print_line("  can be pruned; removing channels that are 0 changes nothing else")
             }
             None => print_line(
-                "  can be pruned; a layer takes mean and variance over them, so all that stay change a little",
+                "  can be pruned; a layer takes statistics over them, so all that stay change a little",
             ),
         }
         for (title, list) in [("computed by", &unit.output_related), ("read by", &unit.input_related)] {
