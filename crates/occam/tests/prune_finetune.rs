@@ -199,9 +199,10 @@ fn a_part_is_held_out_where_nothing_else_is_given() {
         let words = ["prune", "model.onnx", "--params", "0.5", "-o", "small.onnx", "--seed", seed];
         told(dir, &[&words[..], &DATA[..]].concat())
     };
-    let (a, b, other) = (prune("1"), prune("1"), prune("2"));
+    let (a, b) = (prune("1"), prune("1"));
     assert_eq!(a["accuracy"], b["accuracy"]);
-    assert_ne!(a["accuracy"]["before"], other["accuracy"]["before"]);
+    // Two draws may be right equally often, three hardly.
+    assert!(["2", "3"].iter().any(|seed| prune(seed)["accuracy"] != a["accuracy"]), "{a}");
     assert!(a["accuracy"]["on"].as_str().unwrap().contains("not trained on"), "{a}");
     // A tenth of 3200 images.
     let right = a["accuracy"]["before"].as_f64().unwrap() * 320.0 / 100.0;
