@@ -397,3 +397,23 @@ fn sub_models_take_supernets() {
     assert!(refused(of("sub_model", "cfg", &file, "")).contains("not supported"));
     assert!(refused(of("sub_model", "cfg", &plain, ", mode='mutator'")).contains("no channel unit `net."));
 }
+
+/// The subnets of MobileNetV2 that AutoSlim published have 4.13, 5.77 and 6.50 million parameters.
+#[test]
+fn published_subnets_have_their_sizes() {
+    let text = "dict(type='ImageClassifier', backbone=dict(type='MobileNetV2', widen_factor=1.5), \
+        neck=dict(type='GlobalAveragePooling'), head=dict(type='LinearClsHead', num_classes=1000, \
+        in_channels=1920, loss=dict(type='CrossEntropyLoss', loss_weight=1.0)))";
+    let graph = with_env(|env| env.task_model(&value(text)).unwrap().graph);
+    let net = Supernet::new(graph.into()).unwrap();
+    let units = occam_testing::workspace().join("configs/nas/mmcls/autoslim/mbv2_1.5x_slimmable_units.json");
+    let mutator = format!(
+        "dict(type='SlimmableChannelMutator', channel_unit_cfg=dict(type='SlimmableChannelUnit', units='{}'))",
+        units.display()
+    );
+    let mutator = registry().build::<ChannelMutator>(&value(&mutator)).unwrap();
+    let columns = subnets(&mutator, &mutator.units(net.trace()).unwrap(), net.trace()).unwrap();
+    let sizes = columns.iter().map(|widths| net.resources(widths, [3, 224, 224]).unwrap());
+    let millions: Vec<String> = sizes.map(|r| format!("{:.2}", r.params as f64 / 1e6)).collect();
+    assert_eq!(millions, ["4.13", "5.77", "6.50"]);
+}
