@@ -34,7 +34,7 @@ RESNET = dict(
     neck=dict(type="mmcls.GlobalAveragePooling"),
     head=dict(type="mmcls.LinearClsHead", num_classes=5, in_channels=12, loss=dict(type="mmcls.CrossEntropyLoss")),
 )
-# Depthwise convolutions, and squeeze and excitation.
+# Depthwise convolutions.
 MOBILENET = dict(
     type="mmcls.ImageClassifier",
     backbone=dict(type="mmcls.MobileNetV2", widen_factor=0.25, out_indices=(2,)),
