@@ -150,7 +150,13 @@ impl AlgorithmConfig for Config {
     fn build(self: Box<Self>, env: &Env<'_>) -> Result<Box<dyn Algorithm>> {
         let (task, shaped) = self.narrow(env.task_model(&self.architecture)?)?;
         let model = Model::new(task, env.seed, &env.device)?;
-        Ok(Box::new(GroupFisherDeploySubModel { model, shaped, divisor: self.divisor, adopts: true, first: false }))
+        Ok(Box::new(GroupFisherDeploySubModel {
+            model,
+            shaped,
+            divisor: self.divisor,
+            adopts: true,
+            first: false,
+        }))
     }
 
     fn check(&self, env: &Env<'_>) -> Result<()> {
