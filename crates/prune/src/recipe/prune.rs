@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use occam_config::{Error as ConfigError, Registry, Value};
 use occam_data::Loader;
-use occam_graph::{Bindings, Graph, Weights};
+use occam_graph::{Bindings, Graph};
 use occam_space::{Trace, TraceOptions, shrink, subnet, trace};
 use occam_train::export::{load, write_weights};
 use occam_train::recipe::{Bench, Plan, Product, RecipeStep, Trained, check_names};
