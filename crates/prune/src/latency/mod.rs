@@ -31,6 +31,10 @@ pub const NEAR: f64 = 0.01;
 /// Models that are found and measured as wholes at most.
 const ROUNDS: usize = 6;
 
+/// A whole that takes less than this part of what its blocks say is more likely a disturbed measurement of the original than
+/// a reason to give channels back.
+const FASTER: f64 = 0.8;
+
 /// Models that are measured block by block at most before one is measured as a whole.
 const REFINEMENTS: usize = 4;
 
@@ -103,13 +107,19 @@ impl<C: Clock> Tuner<'_, '_, C> {
                 }
             };
             if tried.contains(&widths) {
-                missed = Some("the multiples that widths have leave nothing nearer".to_owned());
+                let why = if factor > FASTER {
+                    "the multiples that widths have leave nothing nearer"
+                } else {
+                    "the whole model is much faster than its blocks say, for which no channels are given back"
+                };
+                missed = Some(why.to_owned());
                 break;
             }
             let tuned = self.compare(&widths, &steps, &mut count)?;
             tried.push(widths);
             let found = tuned.comparison.part();
-            factor = found / tuned.predicted.unwrap_or(found).max(f64::MIN_POSITIVE);
+            let measured = found / tuned.predicted.unwrap_or(found).max(f64::MIN_POSITIVE);
+            factor = measured.max(FASTER);
             let near = found <= part && found >= part * (1.0 - NEAR);
             if best.as_ref().is_none_or(|b| nearer(found, b.comparison.part(), part)) {
                 best = Some(tuned);
