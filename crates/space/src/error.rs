@@ -43,6 +43,14 @@ pub enum Error {
         /// What does not fit.
         message: String,
     },
+    /// More channels than nodes can follow.
+    #[error("unit `{unit}` cannot have more channels, there is no place for them in between: {message}")]
+    Grow {
+        /// The first unit that was to have more.
+        unit: String,
+        /// What does not fit.
+        message: String,
+    },
     /// A range of indices that does not fit beside the others.
     #[error("the range {}..{}: {message}", range.start, range.end)]
     Range {

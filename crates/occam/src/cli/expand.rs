@@ -65,9 +65,10 @@ impl Args {
         }
         let mut model = import(&self.model, &ImportOptions::default())?;
         recognize(&mut model.graph, &mut model.weights)?;
-        let units = trace(&model.graph, &TraceOptions::default())?;
+        let options = TraceOptions::default();
+        let units = trace(&model.graph, &options)?;
         let widths = self.widths(&units)?;
-        let (graph, weights) = expand(&model.graph, &model.weights, &units, &widths)?;
+        let (graph, weights) = expand(&model.graph, &model.weights, &units, &options, &widths)?;
         write_model(&self.output, &export_imported(&graph, &weights, &model.origin)?)?;
         let wider: Vec<(&str, usize, usize)> = (units.units.iter().zip(&widths))
             .filter(|(u, w)| u.channels < **w)

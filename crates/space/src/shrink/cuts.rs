@@ -84,6 +84,17 @@ impl Cuts {
         }
     }
 
+    /// By element of an axis its place among those that they become; none where all stay where they are.
+    pub fn places(&self, value: ValueId, axis: usize) -> Option<Vec<usize>> {
+        let counts = self.counts(value, axis)?;
+        let place = |end: &mut usize, &n: &u32| {
+            let start = *end;
+            *end += n as usize;
+            Some(start)
+        };
+        Some(counts.iter().scan(0, place).collect())
+    }
+
     /// Whether an axis of the value changes.
     pub fn touches(&self, value: ValueId) -> bool {
         self.axes.range((value.index(), 0)..(value.index() + 1, 0)).next().is_some()
