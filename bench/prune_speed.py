@@ -4,13 +4,15 @@
     python bench/prune_speed.py --models FOLDER                     # every model of tools/pruning_models.py that FOLDER has
     python bench/prune_speed.py --models FOLDER --only resnet50 --torch resnet50 --rounds 9
 
-Of Occam, for every model: `process`, the whole process of `occam inspect FILE --units --json`; `units`, from the file to the
-channel units, inside it; `decision`, from the units to the widths at half the MACs by the group norm of all weights;
-`prune`, both; `file`, slicing the weights and encoding the smaller file, which is not written. Files are in the page cache.
+Of Occam, for every model: `process`, the whole process of `occam inspect FILE --units --json`; `read`, from the file to its
+layers; `units`, from there to the channel units; `norms`, of all weights; `widths`, from there to those at half the MACs; and
+`decision`, the three together: groups and one global step with the model in memory. `file` is slicing the weights and encoding
+the smaller file, which is not written. Files are in the page cache.
 
-Of Torch-Pruning, for the models named by --torch, `graph`, `BasePruner(..)` with the model in memory (it builds the dependency
-graph), and `step`, one global step by the group norm at a ratio of 0.5. Both sides prune the same layers of the same model and
-write nothing. `ratio` is graph + step over Occam's `prune` (file reading included); above 1, Occam is faster.
+Of Torch-Pruning, for the models named by --torch, with the model in memory: `graph`, `BasePruner(..)`, which builds the
+dependency graph, and `step`, one global step by the group norm at a ratio of 0.5. Both sides prune the same layers of the same
+model. `ratio` is graph + step over Occam's decision, `with read` the same with reading the file on Occam's side; above 1, Occam
+is faster.
 
 All are medians over the rounds; both sides take turns. `others` is how many cores other processes kept busy meanwhile
 (Linux): where it is not near 0 the times mean little. Needs torch, torchvision and torch-pruning. Exits 1 where a limit of
@@ -33,8 +35,8 @@ ROOT = HERE.parent
 sys.path.insert(0, str(ROOT / "tools"))
 import pruning_models  # noqa: E402
 
-# Whole process for ResNet-50, units and decision for any model, in seconds; and times Torch-Pruning's.
-PROCESS, PRUNE = 0.05, 1.0
+# Whole process for ResNet-50 and the decision for any model, in seconds; and times Torch-Pruning's.
+PROCESS, DECISION = 0.05, 1.0
 RATIOS = {"resnet50": 20, "densenet121": 50}
 
 
@@ -89,9 +91,11 @@ def occam(args, name):
     times = told["times"]
     return {
         "process": process,
-        "units": times["read"] + times["trace"],
-        "decision": times["importance"] + times["solve"],
-        "prune": times["read"] + times["trace"] + times["importance"] + times["solve"],
+        "read": times["read"],
+        "units": times["trace"],
+        "norms": times["importance"],
+        "widths": times["solve"],
+        "decision": times["trace"] + times["importance"] + times["solve"],
         "file": times["shrink"],
         "count": len(json.loads(units.splitlines()[-1])["units"]),
     }
@@ -111,13 +115,14 @@ def measure(args, name):
     row = medians(own) | medians([p for p in peer if p])
     row["others"] = others.cores()
     if compared and all(peer):
-        row["ratio"] = (row["graph"] + row["step"]) / row["prune"]
+        peers = row["graph"] + row["step"]
+        row |= {"ratio": peers / row["decision"], "with read": peers / (row["decision"] + row["read"])}
     elif compared:
         row["note"] = f"Torch-Pruning does not finish in {args.timeout:.0f} s, or fails"
     return row
 
 
-COLUMNS = ["process", "units", "decision", "prune", "file", "graph", "step", "ratio", "others"]
+COLUMNS = ["process", "read", "units", "norms", "widths", "decision", "file", "graph", "step", "ratio", "with read", "others"]
 
 
 def cells(row):
@@ -125,7 +130,7 @@ def cells(row):
         value = row.get(key)
         if value is None:
             return "-"
-        return f"{value:.1f}x" if key == "ratio" else f"{value:.2f}" if key == "others" else f"{1e3 * value:.1f}"
+        return f"{value:.1f}x" if key in ("ratio", "with read") else f"{value:.2f}" if key == "others" else f"{1e3 * value:.1f}"
 
     return [cell(key) for key in COLUMNS]
 
@@ -134,8 +139,8 @@ def missed(name, row):
     """What of the limits is not kept."""
     if name == "resnet50" and row["process"] > PROCESS:
         yield f"{name}: the process takes {1e3 * row['process']:.0f} ms, {1e3 * PROCESS:.0f} at most"
-    if name in pruning_models.LISTED and row["prune"] > PRUNE:
-        yield f"{name}: units and decision take {row['prune']:.2f} s, {PRUNE:.0f} at most"
+    if name in pruning_models.LISTED and row["decision"] > DECISION:
+        yield f"{name}: units and decision take {row['decision']:.2f} s, {DECISION:.0f} at most"
     if "ratio" in row and row["ratio"] < RATIOS.get(name, 1):
         yield f"{name}: {row['ratio']:.1f} times as fast as Torch-Pruning, {RATIOS.get(name, 1)} at least"
 
@@ -162,7 +167,7 @@ def main():
     names = [name for name in names if (args.models / f"{name}.onnx").exists()]
     if not names:
         sys.exit(f"{args.models} has none of the models; tools/pruning_models.py {args.models} exports them")
-    print(f"{'ms':30}{'units':>6}" + "".join(f"{c:>10}" for c in COLUMNS), flush=True)
+    print(f"{'ms':30}{'count':>6}" + "".join(f"{c:>10}" for c in COLUMNS), flush=True)
     rows = {}
     for name in names:
         rows[name] = measure(args, name)
