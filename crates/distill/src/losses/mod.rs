@@ -1,8 +1,10 @@
 //! Losses between what a student and a teacher computed. One a file.
 
 mod classification;
+mod dist_loss;
 mod kl_divergence;
 
+pub use dist_loss::DistLoss;
 pub use kl_divergence::{KlDivergence, Reduction};
 
 use occam_config::{Build, Registry, Value};
@@ -24,7 +26,8 @@ pub trait DistillLoss: Send + Sync {
     fn forward(&self, args: &[Tensor]) -> Result<Tensor>;
 }
 
-const TABLE: &[(&str, Build<dyn DistillLoss>)] = &[("KLDivergence", kl_divergence::build)];
+const TABLE: &[(&str, Build<dyn DistillLoss>)] =
+    &[("DISTLoss", dist_loss::build), ("KLDivergence", kl_divergence::build)];
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.register_all::<dyn DistillLoss>("distillation loss", TABLE);

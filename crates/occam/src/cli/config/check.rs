@@ -204,8 +204,11 @@ impl Check<'_> {
             let path = format!("recipe.steps.{step}");
             let before = self.report.problems.len();
             self.part(config, &path, |v| Ok(registry.build::<dyn RecipeStep>(v).map(drop)?));
-            if self.report.problems.len() == before {
-                self.model(config, &format!("{path}.model"));
+            let model = format!("{path}.model");
+            // A step that works on the model of an earlier one names it.
+            let named = config.get(&model).is_some_and(|m| m.as_str().is_some());
+            if self.report.problems.len() == before && !named {
+                self.model(config, &model);
             }
         }
     }
