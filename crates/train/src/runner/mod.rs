@@ -339,9 +339,11 @@ impl Runner {
             return Ok(*size);
         }
         let loader = [self.test.as_ref(), self.val.as_ref()].into_iter().flatten().map(|e| &e.loader).next();
-        let loader = loader
-            .or(self.training.as_ref().map(|t| &t.loader))
-            .ok_or_else(|| Error::Other("the config has no data to take the image size from; give it (--shape 3,224,224)".into()))?;
+        let loader = loader.or(self.training.as_ref().map(|t| &t.loader)).ok_or_else(|| {
+            Error::Other(
+                "the config has no data to take the image size from; give it (--shape 3,224,224)".into(),
+            )
+        })?;
         let first =
             loader.epoch(0, 0).next().ok_or_else(|| Error::Other("the data set is empty".into()))??;
         match first.inputs.shape() {

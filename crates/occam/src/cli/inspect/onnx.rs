@@ -62,7 +62,10 @@ pub fn inspect(args: &Args, json: bool) -> Outcome {
     let given = |name: &str| args.dim.iter().any(|(n, _)| n == name);
     let open: Vec<&str> = bindings.keys().map(String::as_str).filter(|name| !given(name)).collect();
     if !open.is_empty() {
-        notes.push(format!("sizes that the file leaves open are 1, --dim NAME=N sets them: {}", open.join(", ")));
+        notes.push(format!(
+            "sizes that the file leaves open are 1, --dim NAME=N sets them: {}",
+            open.join(", ")
+        ));
     }
     let sizes = bindings.iter().map(|(name, n)| format!("{name} = {n}")).collect::<Vec<_>>().join(", ");
     notes.insert(0, String::new());
