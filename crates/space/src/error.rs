@@ -44,7 +44,7 @@ pub enum Error {
         message: String,
     },
     /// More channels than nodes can follow.
-    #[error("unit `{unit}` cannot have more channels, there is no place for them in between: {message}")]
+    #[error("unit `{unit}` cannot have more channels: {message}")]
     Grow {
         /// The first unit that was to have more.
         unit: String,

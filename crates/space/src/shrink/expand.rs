@@ -35,11 +35,11 @@ pub fn expand(
         }
         if width > unit.channels {
             if let Some(why) = &unit.kept_by {
-                return Err(Error::Fixed { name, why: why.to_string() });
+                return Err(Error::Grow { unit: name, message: why.to_string() });
             }
             if !unit.exact {
-                let why = "a layer takes mean and variance over its channels, which new ones would change";
-                return Err(Error::Fixed { name, why: why.into() });
+                let message = "a layer takes mean and variance over them, which new ones would change".into();
+                return Err(Error::Grow { unit: name, message });
             }
         }
     }
