@@ -2,7 +2,7 @@
 """Models pruned to half their time, and by MACs, against their originals in ONNX Runtime.
 
     cargo build --release
-    python bench/prune_latency.py                        # all rows, at most ten minutes on two quiet cores
+    python bench/prune_latency.py                        # all rows; the two by latency take a minute on two quiet cores
     python bench/prune_latency.py --only resnet50 --json
 
 Exports models of torchvision with random weights and runs `occam prune` on them: MobileNetV2 and ResNet-50 with
