@@ -16,7 +16,7 @@ mod tensor;
 pub use autocast::{Autocast, Precision};
 pub use device::Device;
 pub use error::{Error, Result};
-pub use executor::{Executor, Mode, Noise, Operand, Outputs, Request};
+pub use executor::{Executor, Grid, Grids, Mode, Noise, Operand, Outputs, Request};
 pub use kernels::QuantRange;
 pub use params::{Bound, Param, Params, collect};
 pub use tensor::{BatchNormTrain, Gradients, Tensor};

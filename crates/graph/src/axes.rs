@@ -120,8 +120,8 @@ pub struct AxisMap {
     pub regroups: Vec<Regroup>,
     /// Axes of which only the size is read.
     pub sizes: Vec<Axis>,
-    /// Axes over which a mean or a variance is computed: what stays of them is computed differently when some go, even
-    /// where those were 0.
+    /// Axes over which a mean, a variance, a norm or a running sum is computed: what stays of them is computed differently
+    /// when some go, even where those were 0.
     pub statistics: Vec<Axis>,
 }
 

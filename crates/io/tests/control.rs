@@ -191,6 +191,48 @@ fn loops_are_written_back() {
     }
 }
 
+/// A body that says no types and calls its values as those around it: it takes slices, whose rank is one less.
+#[test]
+fn scans_hand_slices_to_their_body() {
+    let untyped = |name: &str| ValueInfoProto { name: Some(name.into()), ..ValueInfoProto::default() };
+    let inside = body(
+        vec![node("Add", &["sum", "x"], &["next"]), node("Identity", &["next"], &["all"])],
+        vec![untyped("sum"), untyped("x")],
+        vec![untyped("next"), untyped("all")],
+    );
+    let mut scan = with_graph(node("Scan", &["start", "rows"], &["sum", "all"]), "body", inside);
+    scan.attribute.push(AttributeProto::int("num_scan_inputs", 1));
+    let ranks = |model: &ModelProto| -> Vec<usize> {
+        let node = &model.graph.as_ref().unwrap().node[0];
+        let body = node.attribute.iter().find_map(|a| a.g.as_ref()).unwrap();
+        let rank = |v: &ValueInfoProto| match v.r#type.as_ref().and_then(|t| t.value.as_ref()) {
+            Some(type_proto::Value::TensorType(t)) => t.shape.as_ref().map_or(9, |s| s.dim.len()),
+            _ => 9,
+        };
+        body.input.iter().map(rank).collect()
+    };
+    let read = model(
+        8,
+        13,
+        GraphProto {
+            input: vec![value("start", FLOAT, &["2"]), value("rows", FLOAT, &["3", "2"])],
+            output: vec![value("sum", FLOAT, &["2"]), value("all", FLOAT, &["3", "2"])],
+            node: vec![scan],
+            ..GraphProto::default()
+        },
+    );
+    let rows = Array::from_f32([3, 2], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+    let inputs = Weights::from([("start".to_owned(), array(&[1.0, 0.0])), ("rows".to_owned(), rows)]);
+    let again = written(&read, &ImportOptions::default());
+    assert_eq!(ranks(&again), [1, 1]);
+    for model in [&read, &again] {
+        let results = run(model, &inputs);
+        assert_eq!(results["sum"], array(&[10.0, 12.0]));
+        let all = Array::from_f32([3, 2], vec![2.0, 2.0, 5.0, 6.0, 10.0, 12.0]).unwrap();
+        assert_eq!(results["all"], all);
+    }
+}
+
 #[test]
 fn outputs_that_are_constants_are_written_under_their_names() {
     let read = model(

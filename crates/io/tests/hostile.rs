@@ -69,6 +69,21 @@ fn model(nodes: Vec<NodeProto>, initializers: Vec<TensorProto>) -> ModelProto {
     }
 }
 
+#[test]
+fn circles_are_told_by_a_name_where_nodes_have_none() {
+    let nodes =
+        vec![node("Add", &["x", "b"], &["a"]), node("Neg", &["a"], &["b"]), node("Neg", &["a"], &["y"])];
+    let error = survives("a circle", model(nodes, vec![])).unwrap_err().to_string();
+    assert!(error.contains("node `a` depends on itself"), "{error}");
+}
+
+#[test]
+fn folders_are_no_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = occam_io::onnx::read_model(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("no regular file"), "{error}");
+}
+
 /// Reads, recognizes and writes; no file here takes as long as one whose steps grow by the square of its size would.
 fn survives(what: &str, model: ModelProto) -> Result<Imported, Error> {
     let started = Instant::now();

@@ -367,6 +367,12 @@ fn elements_that_are_not_there_are_named() {
         let error = read_model(&path).unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");
     }
+
+    // What is no file could be waited for without end, as a pipe is.
+    fs::create_dir(&data).unwrap();
+    fs::write(&path, written.encode_to_vec()).unwrap();
+    let error = read_model(&path).unwrap_err().to_string();
+    assert!(error.contains("is no regular file"), "{error}");
 }
 
 #[test]

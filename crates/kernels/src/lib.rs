@@ -16,6 +16,7 @@ mod memory;
 pub mod optim;
 pub mod pool;
 pub mod softmax;
+pub mod summary;
 mod tile;
 mod vector;
 

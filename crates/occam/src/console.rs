@@ -1,5 +1,6 @@
 //! What people and machines see while a command runs.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -45,12 +46,17 @@ pub fn report_stop(stop: &Failure, json: bool) {
 
 /// One line of JSON on standard output.
 pub fn print_json(value: &serde_json::Value) {
-    print_line(&value.to_string());
+    // JSON writes control characters out in its own way.
+    put(&value.to_string());
 }
 
 /// One line on standard output. A closed pipe ends the program quietly, as of any filter; a line that cannot be written
 /// otherwise is an error.
 pub fn print_line(text: &str) {
+    put(&harmless(text));
+}
+
+fn put(text: &str) {
     if let Err(e) = try_print(text) {
         if e.kind() == std::io::ErrorKind::BrokenPipe {
             // What a shell reports of a program that a broken pipe ended.
@@ -59,6 +65,19 @@ pub fn print_line(text: &str) {
         eprintln!("Error: standard output cannot be written: {e}");
         std::process::exit(2);
     }
+}
+
+/// `text` with control characters written out: names come from files of others, and terminals obey them.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if obeyed(c) { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    Cow::Owned(out)
 }
 
 fn try_print(text: &str) -> std::io::Result<()> {
@@ -209,5 +228,14 @@ impl Reporter for Json {
 
     fn message(&mut self, text: &str) {
         let _ = try_print(&json!({ "event": "message", "text": text }).to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn terminals_obey_no_name() {
+        assert_eq!(super::harmless("a\tb\nü"), "a\tb\nü");
+        assert_eq!(super::harmless("\u{1b}[31mred\u{7}"), "\\u{1b}[31mred\\u{7}");
     }
 }

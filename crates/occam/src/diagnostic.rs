@@ -100,6 +100,12 @@ impl From<occam_space::Error> for Failure {
     }
 }
 
+impl From<occam_quant::Error> for Failure {
+    fn from(error: occam_quant::Error) -> Self {
+        Failure::new(error.to_string())
+    }
+}
+
 impl From<occam_prune::Error> for Failure {
     fn from(error: occam_prune::Error) -> Self {
         Self::new(error.to_string())

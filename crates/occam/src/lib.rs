@@ -1,8 +1,8 @@
 //! Occam makes trained vision models smaller and faster, and proves it.
 //!
 //! The facade over its crates: configs ([`config`]), graphs ([`graph`]), their meaning ([`interp`]), files ([`io`]), the engine ([`engine`]), data
-//! ([`data`]), architectures ([`zoo`]), training ([`train`]), distillation ([`distill`]), where models may change ([`space`]) and
-//! pruning ([`prune`]).
+//! ([`data`]), architectures ([`zoo`]), training ([`train`]), distillation ([`distill`]), where models may change ([`space`]),
+//! pruning ([`prune`]) and quantization ([`quant`]).
 //!
 //! ```
 //! let registry = occam::registry();
@@ -17,6 +17,7 @@ pub use occam_graph as graph;
 pub use occam_interp as interp;
 pub use occam_io as io;
 pub use occam_prune as prune;
+pub use occam_quant as quant;
 pub use occam_space as space;
 pub use occam_train as train;
 pub use occam_zoo as zoo;
@@ -29,5 +30,6 @@ pub fn registry() -> config::Registry {
     train::register(&mut registry);
     distill::register(&mut registry);
     prune::register(&mut registry);
+    quant::register(&mut registry);
     registry
 }

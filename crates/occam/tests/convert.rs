@@ -90,13 +90,14 @@ fn names_of_another_library_become_the_models() {
 fn mistakes_are_told() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
+    std::fs::write(dir.join("model.py"), MODEL).unwrap();
     for name in ["evil_archive.pth", "mmengine.pth"] {
         std::fs::copy(workspace().join("tests/golden/pth").join(name), dir.join(name)).unwrap();
     }
     std::fs::write(dir.join("text.pth"), "weights").unwrap();
     let weights: Weights = [("a".to_owned(), Array::full([1], 0.0))].into_iter().collect();
     occam_io::safetensors::save(dir.join("w.safetensors"), &weights, &Default::default()).unwrap();
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["evil_archive.pth", "o.pth"], "it would run code, `posix.system`"),
         (&["text.pth", "o.pth"], "is not a valid weight file"),
         (&["missing.pth", "o.pth"], "cannot open `missing.pth`"),
@@ -106,9 +107,14 @@ fn mistakes_are_told() {
             "no dict under `emma`; there are tensors under state_dict",
         ),
         (&["w.safetensors", "o.pth", "--key", "x"], "has nothing under \"x\""),
+        (&["w.safetensors", "o.pth", "--key-map", "(a=b"], "--key-map: "),
         (&["w.safetensors", "o.pth", "--key-map", "a"], "a regular expression, `=`"),
         (&["w.safetensors", "o.pth", "--from", "timm"], "--from does not say"),
         (&["w.safetensors", "o.pth", "--from", "timm", "--arch", "resnte"], "no architecture `resnte`"),
+        (
+            &["w.safetensors", "o.pth", "--from", "timm", "--config", "model.py"],
+            "would compute something else: MobileNetV3 of timm has eps 1e-5",
+        ),
     ];
     for (args, wanted) in cases {
         let error = fails(dir, args);

@@ -104,6 +104,29 @@ fn recognized_models_run_in_the_engine_and_are_written_back() {
     }
 }
 
+/// A file of operator set 11 in newer ones: attributes that became operands are these, and it computes the same.
+#[test]
+fn files_of_older_operator_sets_become_newer() {
+    for (name, opset) in
+        [("small_11", 13), ("small_11", 18), ("small_11", 23), ("small", 21), ("small_dynamo", 23)]
+    {
+        for whole in [false, true] {
+            let mut model = read(name, true);
+            if whole {
+                recognize(&mut model.graph, &mut model.weights).unwrap();
+            }
+            model.raise(opset).unwrap();
+            let file = export_imported(&model.graph, &model.weights, &model.origin).unwrap().encode_to_vec();
+            let again = import_bytes(file, &ImportOptions::default()).unwrap();
+            assert_eq!(again.origin.opset(), opset);
+            near(&interpreted(&again), &arrays().1, &format!("{name} at {opset}"));
+        }
+    }
+    let error = read("small", true).raise(11).unwrap_err().to_string();
+    assert!(error.contains("11 is older than the file's own"), "{error}");
+    assert!(read("small", true).raise(99).is_err());
+}
+
 #[test]
 fn nothing_is_lost_as_is() {
     for name in FILES {
@@ -185,6 +208,12 @@ fn the_commands_say_what_they_find() {
     let (code, text) =
         occam(&["run", "m.onnx", "--inputs", "a.npz", "--expect", "a.npz", "--tolerance", "0"]);
     assert!(code == Some(2) && text.contains("away from what is expected"), "{text}");
+    // Where a tolerance is no number, nothing would be too far away.
+    let (code, text) =
+        occam(&["run", "m.onnx", "--inputs", "a.npz", "--expect", "a.npz", "--tolerance", "nan"]);
+    assert!(code == Some(2) && text.contains("no number of 0 or more"), "{text}");
+    let (code, text) = occam(&["convert", "m.onnx", "n.onnx", "--key", "state_dict"]);
+    assert!(code == Some(2) && text.contains("--key is for weights"), "{text}");
     let (code, text) = occam(&["run", "m.onnx"]);
     assert!(code == Some(2) && text.contains("input: f32[batch, 3, 32, 32]"), "{text}");
     let (code, text) = occam(&["run", "m.onnx", "--random", "--dim", "N=2"]);

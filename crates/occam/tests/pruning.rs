@@ -206,6 +206,7 @@ fn what_cannot_be_pruned_is_said() {
     let wide = units.prunable().next().unwrap();
     std::fs::write(dir.path().join("wide.json"), format!(r#"{{"{}": {}}}"#, wide.name, wide.channels + 1))
         .unwrap();
+    std::fs::write(dir.path().join("narrow.json"), format!(r#"{{"{}": 1}}"#, wide.name)).unwrap();
     let out = ["-o", "out.onnx"];
     // The command, what its message says, and what its help says.
     for (args, message, help) in [
@@ -219,6 +220,10 @@ fn what_cannot_be_pruned_is_said() {
         (&["model.onnx", "--macs", "0.5", "--max-ratio", "2"], &["--max-ratio 2"], ""),
         (&["model.onnx", "--macs", "0.5", "--keep", "layer9.*"], &["--keep", "`layer9.*`"], "--units"),
         (&["model.onnx", "--macs", "0.5", "--ratio", "nothing=0.5"], &["--ratio", "`nothing`"], "--units"),
+        // That the input's channels stay is not what stops this.
+        (&["model.onnx", "--macs", "0.5", "--keep", "*"], &["no channel", "the limits let"], "--keep"),
+        (&["model.onnx", "--subnet", "narrow.json", "--keep", "*"], &["--subnet", "--keep does nothing"], ""),
+        (&["model.onnx", "--subnet", "narrow.json", "--round-to", "8"], &["--round-to does nothing"], ""),
         (&["model.onnx"], &["nothing says how small"], "--macs 0.5"),
         (
             &["model.onnx", "--subnet", "other.json"],
@@ -240,6 +245,32 @@ fn what_cannot_be_pruned_is_said() {
         }
         assert!(advice.contains(help), "{args:?}: `{advice}` has not `{help}`");
         assert!(!dir.path().join("out.onnx").exists(), "{args:?}");
+    }
+}
+
+/// An option that would do nothing is refused, not passed over.
+#[test]
+fn options_that_mean_nothing_are_refused() {
+    let dir = folder();
+    for (target, args) in [
+        (["--sparsity", "0.5"], &["--svg", "widths.svg"][..]),
+        (["--sparsity", "0.5"], &["--dump-subnet", "widths.json"]),
+        (["--sparsity", "0.5"], &["--importance", "l1"]),
+        (["--sparsity", "0.5"], &["--max-ratio", "0.5"]),
+        (["--sparsity", "0.5"], &["--ratio", "a=0.5"]),
+        (["--sparsity", "0.5"], &["--data", ".", "--finetune-epochs", "1"]),
+        (["--sparsity", "2:4"], &["--measure"]),
+        (["--macs", "0.5"], &["--lr", "0.1"]),
+        (["--macs", "0.5"], &["--weight-decay", "0"]),
+        (["--macs", "0.5"], &["--augment", "crop"]),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_occam"));
+        command.current_dir(dir.path()).args(["prune", "model.onnx", "-o", "out.onnx"]);
+        let output = command.args(target).args(args).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{target:?} {args:?}: {text}");
+        assert!(text.contains("cannot be used with") || text.contains("required"), "{text}");
+        assert!(!dir.path().join("out.onnx").exists());
     }
 }
 

@@ -32,7 +32,7 @@ pub mod units;
 
 pub use error::{Error, Result};
 pub use importance::{Importance, Normalizer, Scores};
-pub use limits::matches;
+pub use occam_graph::matches;
 pub use shaped::Shaped;
 pub use solve::{Limits, Outcome, Scope, Solver, Target, TargetKind};
 pub use supernet::{Subnet, Supernet, Switch};

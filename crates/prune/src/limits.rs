@@ -1,24 +1,9 @@
 //! What a solution must keep to, by names.
 
+use occam_graph::matches;
 use occam_space::Trace;
 
 use crate::{Error, Limits, Result};
-
-/// Whether `name` is `pattern`, where `*` stands for any letters.
-pub fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
-    for part in middle {
-        match rest.split_once(part) {
-            Some((_, after)) => rest = after,
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
 
 impl Limits {
     /// Lets no more than `part` go of the units of `trace` that `pattern` names, by their own name or that of a layer that

@@ -169,8 +169,13 @@ impl<'a> Solver<'a> {
             units.push(unit);
         }
         if units.iter().all(|u| u.least >= u.most) {
-            let why =
-                trace.units.iter().find_map(|u| u.kept_by.as_ref().map(|r| format!("`{}`: {r}", u.name)));
+            let limited = units.iter().find(|u| u.channels > 1).and_then(|u| trace.units.get(u.index));
+            let limited = limited.map(|u| {
+                format!("the limits let `{}` lose none, nor any other unit that could lose some", u.name)
+            });
+            let kept =
+                || trace.units.iter().find_map(|u| u.kept_by.as_ref().map(|r| format!("`{}`: {r}", u.name)));
+            let why = limited.or_else(kept);
             return Err(Error::Nothing(why.unwrap_or_else(|| "it has no layers with channels".into())));
         }
         let mut scores = scores;

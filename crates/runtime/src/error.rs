@@ -114,7 +114,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// What people can do about it, where that is known.
     pub fn help(&self) -> Option<&'static str> {
+        let openvino = match self {
+            Error::Missing { runtime, .. } => *runtime == "OpenVINO",
+            Error::Named { variable, .. } => *variable == "OCCAM_OPENVINO",
+            _ => false,
+        };
         match self {
+            _ if openvino => Some(
+                "install it with `pip install openvino`, or set OCCAM_OPENVINO to the library, such as \
+                 /opt/intel/openvino/runtime/lib/intel64/libopenvino_c.so; version 2023.0 or later is needed",
+            ),
             Error::Missing { .. } | Error::Named { .. } => Some(
                 "install it with `pip install onnxruntime`, or set OCCAM_ONNXRUNTIME to the library, such as \
                  /opt/onnxruntime/lib/libonnxruntime.so; version 1.17 or later is needed",

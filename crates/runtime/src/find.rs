@@ -1,4 +1,4 @@
-//! Where a runtime's library may be.
+//! Where the library of a runtime may be.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,57 +6,110 @@ use std::path::{Path, PathBuf};
 /// A variable of the environment by its name.
 pub type Variables<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 
-/// Variables that name the library of ONNX Runtime, the first that is set counts.
-pub const NAMED: [&str; 2] = ["OCCAM_ONNXRUNTIME", "ORT_DYLIB_PATH"];
-
-/// The library that a variable names: a file, or a folder with one in it.
-pub fn named(variables: &Variables<'_>) -> Option<(&'static str, PathBuf)> {
-    NAMED.into_iter().find_map(|name| {
-        let value = variables(name).filter(|v| !v.is_empty())?;
-        Some((name, PathBuf::from(value)))
-    })
+/// A library to look for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// Variables that name it, the first that is set counts.
+    pub named: &'static [&'static str],
+    /// Its name without what systems put around it, such as `onnxruntime` of `libonnxruntime.so.1.32.0`.
+    pub stem: &'static str,
+    /// Its folder in a Python environment's packages.
+    pub package: &'static str,
+    /// A variable that names where the runtime is installed, and the folder of libraries there.
+    pub installed: Option<(&'static str, &'static str)>,
 }
 
-/// Folders in which the library may be, each once, best first: beside the program, those of the system, those of Python
-/// environments (the active one, that of `python3` on the path, the user's own).
-pub fn folders(variables: &Variables<'_>, program: Option<&Path>) -> Vec<PathBuf> {
-    let mut folders = Vec::new();
-    if let Some(dir) = program.and_then(Path::parent) {
-        folders.extend([dir.to_owned(), dir.join("lib"), dir.join("../lib")]);
+/// ONNX Runtime.
+pub const ONNXRUNTIME: Wanted = Wanted {
+    named: &["OCCAM_ONNXRUNTIME", "ORT_DYLIB_PATH"],
+    stem: "onnxruntime",
+    package: "onnxruntime/capi",
+    installed: None,
+};
+
+/// OpenVINO's functions for C.
+pub const OPENVINO: Wanted = Wanted {
+    named: &["OCCAM_OPENVINO"],
+    stem: "openvino_c",
+    package: "openvino/libs",
+    installed: Some(("INTEL_OPENVINO_DIR", "runtime/lib/intel64")),
+};
+
+impl Wanted {
+    /// The library that a variable names: a file, or a folder with one in it.
+    pub fn by_variable(&self, variables: &Variables<'_>) -> Option<(&'static str, PathBuf)> {
+        self.named.iter().find_map(|&name| {
+            let value = variables(name).filter(|v| !v.is_empty())?;
+            Some((name, PathBuf::from(value)))
+        })
     }
-    let listed = |name: &str| {
-        let list = variables(name).unwrap_or_default();
-        std::env::split_paths(&list).filter(|p| p.is_absolute()).collect::<Vec<_>>()
-    };
-    folders.extend(listed("LD_LIBRARY_PATH"));
-    if cfg!(target_os = "macos") {
-        folders.extend(listed("DYLD_LIBRARY_PATH"));
-        folders.push("/opt/homebrew/lib".into());
+
+    /// Folders in which the library may be, each once, best first: beside the program, those of the system, those of Python
+    /// environments (the active one, that of `python3` on the path, the user's own).
+    pub fn folders(&self, variables: &Variables<'_>, program: Option<&Path>) -> Vec<PathBuf> {
+        let mut folders = Vec::new();
+        if let Some(dir) = program.and_then(Path::parent) {
+            folders.extend([dir.to_owned(), dir.join("lib"), dir.join("../lib")]);
+        }
+        let listed = |name: &str| {
+            let list = variables(name).unwrap_or_default();
+            std::env::split_paths(&list).filter(|p| p.is_absolute()).collect::<Vec<_>>()
+        };
+        folders.extend(listed("LD_LIBRARY_PATH"));
+        if let Some((variable, inside)) = self.installed {
+            folders.extend(
+                variables(variable).filter(|v| !v.is_empty()).map(|dir| Path::new(&dir).join(inside)),
+            );
+        }
+        if cfg!(target_os = "macos") {
+            folders.extend(listed("DYLD_LIBRARY_PATH"));
+            folders.push("/opt/homebrew/lib".into());
+        }
+        if cfg!(unix) {
+            let triple = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+            folders.extend(["/usr/local/lib", "/usr/lib", &triple, "/usr/lib64", "/lib"].map(PathBuf::from));
+        }
+        let mut environments = Vec::new();
+        environments.extend(
+            ["VIRTUAL_ENV", "CONDA_PREFIX"]
+                .iter()
+                .filter_map(|v| variables(v).filter(|v| !v.is_empty()))
+                .map(PathBuf::from),
+        );
+        let python = if cfg!(windows) { "python.exe" } else { "python3" };
+        let found = listed("PATH").into_iter().find(|dir| dir.join(python).is_file());
+        if let Some(dir) = found {
+            // A virtual environment's `python3` is a link out of it, so both its place and its target count.
+            let target = dir.join(python).canonicalize().ok();
+            let bins = [Some(dir), target.as_deref().and_then(Path::parent).map(Path::to_owned)];
+            environments.extend(bins.into_iter().flatten().filter_map(|b| b.parent().map(Path::to_owned)));
+        }
+        if let Some(home) = variables("HOME").or_else(|| variables("USERPROFILE")) {
+            environments.push(Path::new(&home).join(".local"));
+        }
+        for environment in environments {
+            folders.extend(packages(&environment).into_iter().map(|p| p.join(self.package)));
+        }
+        let mut seen = std::collections::HashSet::new();
+        folders.retain(|f| seen.insert(f.canonicalize().unwrap_or_else(|_| f.clone())));
+        folders
     }
-    if cfg!(unix) {
-        let triple = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
-        folders.extend(["/usr/local/lib", "/usr/lib", &triple, "/usr/lib64", "/lib"].map(PathBuf::from));
+
+    /// The libraries of that name in a folder, the plain name before those with a version.
+    pub fn libraries(&self, folder: &Path) -> Vec<PathBuf> {
+        let stem = self.stem;
+        let named = |path: &Path| {
+            let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            match std::env::consts::OS {
+                "windows" => name == format!("{stem}.dll"),
+                "macos" => name.starts_with(&format!("lib{stem}.")) && name.ends_with(".dylib"),
+                _ => name == format!("lib{stem}.so") || name.starts_with(&format!("lib{stem}.so.")),
+            }
+        };
+        let mut files = entries(folder);
+        files.retain(|path| named(path));
+        files
     }
-    let mut environments = Vec::new();
-    environments
-        .extend(["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(|v| variables(v)).map(PathBuf::from));
-    let python = if cfg!(windows) { "python.exe" } else { "python3" };
-    let found = listed("PATH").into_iter().find(|dir| dir.join(python).is_file());
-    if let Some(dir) = found {
-        // A virtual environment's `python3` is a link out of it, so both its place and its target count.
-        let target = dir.join(python).canonicalize().ok();
-        let bins = [Some(dir), target.as_deref().and_then(Path::parent).map(Path::to_owned)];
-        environments.extend(bins.into_iter().flatten().filter_map(|b| b.parent().map(Path::to_owned)));
-    }
-    if let Some(home) = variables("HOME").or_else(|| variables("USERPROFILE")) {
-        environments.push(Path::new(&home).join(".local"));
-    }
-    for environment in environments {
-        folders.extend(packages(&environment).into_iter().map(|p| p.join("onnxruntime/capi")));
-    }
-    let mut seen = std::collections::HashSet::new();
-    folders.retain(|f| seen.insert(f.canonicalize().unwrap_or_else(|_| f.clone())));
-    folders
 }
 
 /// Folders of Python packages in an environment.
@@ -74,21 +127,6 @@ fn packages(environment: &Path) -> Vec<PathBuf> {
         versions.push(lib.join("python3"));
     }
     versions.iter().flat_map(|v| [v.join("site-packages"), v.join("dist-packages")]).collect()
-}
-
-/// The libraries of ONNX Runtime in a folder, the plain name before those with a version.
-pub fn libraries(folder: &Path) -> Vec<PathBuf> {
-    let named = |path: &Path| {
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        match std::env::consts::OS {
-            "windows" => name == "onnxruntime.dll",
-            "macos" => name.starts_with("libonnxruntime.") && name.ends_with(".dylib"),
-            _ => name == "libonnxruntime.so" || name.starts_with("libonnxruntime.so."),
-        }
-    };
-    let mut files = entries(folder);
-    files.retain(|path| named(path));
-    files
 }
 
 /// What is in a folder, by name; nothing where it cannot be read.
@@ -125,9 +163,9 @@ mod tests {
             "HOME" => Some(home.clone().into()),
             _ => None,
         };
-        let folders = folders(&variables, Some(&dir.path().join("occam")));
+        let folders = ONNXRUNTIME.folders(&variables, Some(&dir.path().join("occam")));
         assert_eq!(folders[0], dir.path());
-        let found: Vec<PathBuf> = folders.iter().flat_map(|f| libraries(f)).collect();
+        let found: Vec<PathBuf> = folders.iter().flat_map(|f| ONNXRUNTIME.libraries(f)).collect();
         let found: Vec<&Path> = found.iter().filter_map(|f| f.strip_prefix(dir.path()).ok()).collect();
         let wanted = [
             Path::new("venv").join(capi).join("libonnxruntime.so.1.20.0"),
@@ -138,9 +176,34 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn openvino_is_found_where_pip_and_its_installer_put_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let [venv, opt] = ["venv", "opt"].map(|d| dir.path().join(d));
+        let libs = venv.join("lib/python3.11/site-packages/openvino/libs");
+        touch(&libs.join("libopenvino_c.so.2641"));
+        touch(&libs.join("libopenvino.so.2641"));
+        touch(&opt.join("runtime/lib/intel64/libopenvino_c.so"));
+        let variables = |name: &str| match name {
+            "VIRTUAL_ENV" => Some(venv.clone().into()),
+            "INTEL_OPENVINO_DIR" => Some(opt.clone().into()),
+            _ => None,
+        };
+        let folders = OPENVINO.folders(&variables, None);
+        let found: Vec<PathBuf> = folders.iter().flat_map(|f| OPENVINO.libraries(f)).collect();
+        let found: Vec<&Path> = found.iter().filter_map(|f| f.strip_prefix(dir.path()).ok()).collect();
+        let wanted = [
+            Path::new("opt/runtime/lib/intel64/libopenvino_c.so"),
+            Path::new("venv/lib/python3.11/site-packages/openvino/libs/libopenvino_c.so.2641"),
+        ];
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
     fn occams_own_variable_comes_first() {
-        let both = |name: &str| NAMED.contains(&name).then(|| name.to_lowercase().into());
-        assert_eq!(named(&both), Some((NAMED[0], "occam_onnxruntime".into())));
-        assert_eq!(named(&|name| (name == NAMED[0]).then(OsString::new)), None);
+        let [own, ..] = ONNXRUNTIME.named else { panic!() };
+        let both = |name: &str| ONNXRUNTIME.named.contains(&name).then(|| name.to_lowercase().into());
+        assert_eq!(ONNXRUNTIME.by_variable(&both), Some((*own, "occam_onnxruntime".into())));
+        assert_eq!(ONNXRUNTIME.by_variable(&|name| (name == *own).then(OsString::new)), None);
     }
 }

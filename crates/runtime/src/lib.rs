@@ -1,14 +1,15 @@
 //! ONNX files in the runtimes that they are made for, found when a program runs.
 //!
 //! A [`Runtime`] loads a file as a [`Session`], which runs it on arrays; [`latency`] times several sessions against each
-//! other, [`Runtime::profile`] the steps of one. Nothing is linked or downloaded when Occam is built: [`onnxruntime()`] looks for the library where people have it,
-//! and says where it looked when there is none.
+//! other, [`Runtime::profile`] the steps of one. Nothing is linked or downloaded when Occam is built: [`onnxruntime()`] and
+//! [`openvino()`] look for the library where people have it, and say where they looked when there is none.
 
 mod error;
 mod find;
 pub mod inputs;
 pub mod latency;
 mod onnxruntime;
+mod openvino;
 mod own;
 mod profile;
 
@@ -19,6 +20,7 @@ use occam_graph::{Array, Bindings, Fact};
 
 pub use error::{Error, Refused, Result};
 pub use onnxruntime::{OnnxRuntime, onnxruntime};
+pub use openvino::{OpenVino, openvino};
 pub use own::Own;
 pub use profile::{Budget, Step};
 
@@ -60,6 +62,12 @@ pub trait Session: Send {
 
     /// The outputs, in the order of the file.
     fn outputs(&self) -> &[Port];
+
+    /// What floats are computed in where that is less than the file says: `bf16`, which OpenVINO takes on processors that
+    /// have it.
+    fn precision(&self) -> Option<&str> {
+        None
+    }
 
     /// The outputs on `inputs`, which may be in any order.
     ///

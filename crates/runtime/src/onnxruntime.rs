@@ -49,10 +49,10 @@ pub fn onnxruntime() -> Result<&'static OnnxRuntime> {
 
 /// Looks for the library and loads it.
 fn search(variables: &find::Variables<'_>, program: Option<&Path>) -> Result<OnnxRuntime> {
-    if let Some((variable, path)) = find::named(variables) {
+    if let Some((variable, path)) = find::ONNXRUNTIME.by_variable(variables) {
         let refuse = |why: String| Error::Named { variable, path: path.clone(), why };
         let library = if path.is_dir() {
-            let first = find::libraries(&path).into_iter().next();
+            let first = find::ONNXRUNTIME.libraries(&path).into_iter().next();
             first.ok_or_else(|| refuse("there is no library of ONNX Runtime in this folder".into()))?
         } else {
             std::path::absolute(&path).map_err(|e| refuse(e.to_string()))?
@@ -62,9 +62,9 @@ fn search(variables: &find::Variables<'_>, program: Option<&Path>) -> Result<Onn
         }
         return OnnxRuntime::start(&library)?.map_err(refuse);
     }
-    let looked = find::folders(variables, program);
+    let looked = find::ONNXRUNTIME.folders(variables, program);
     let mut refused = Vec::new();
-    for path in looked.iter().flat_map(|folder| find::libraries(folder)) {
+    for path in looked.iter().flat_map(|folder| find::ONNXRUNTIME.libraries(folder)) {
         match OnnxRuntime::start(&path)? {
             Ok(runtime) => return Ok(runtime),
             Err(why) => refused.push(Refused { path, why }),
@@ -382,7 +382,7 @@ mod tests {
     /// What is said of the library that `OCCAM_ONNXRUNTIME` names.
     fn refused(path: &Path) -> String {
         let value = OsString::from(path);
-        let found = search(&|name| (name == find::NAMED[0]).then(|| value.clone()), None);
+        let found = search(&|name| (name == find::ONNXRUNTIME.named[0]).then(|| value.clone()), None);
         let error = found.err().unwrap();
         assert!(error.help().unwrap().contains("pip install onnxruntime"));
         let message = error.to_string();

@@ -110,7 +110,7 @@ pub fn initialize(graph: &Graph, inits: &Inits, seed: Seed) -> Result<Weights> {
         .collect();
     let mut weights: Weights = filled?.into_iter().collect();
     for pretrained in &inits.pretrained {
-        pretrained.load(&mut weights)?;
+        pretrained.load(graph, &mut weights)?;
     }
     Ok(weights)
 }

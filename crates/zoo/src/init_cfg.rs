@@ -311,7 +311,10 @@ fn checkpoint(value: &Value) -> Result<Checkpoint, ConfigError> {
     let rules = KeyRules::new(revise_keys).map_err(|e| ConfigError::new(e.to_string()).at(value))?;
     let names = match (names, arch) {
         (Some(Source::Mmcls), _) | (None, None) => None,
-        (Some(source), Some(arch)) => Some((source, names::backbone_of(&arch).map_err(|e| e.at(value))?)),
+        (Some(source), Some(arch)) => {
+            names::backbone_of(source, &arch).map_err(|e| e.at(value))?;
+            Some((source, arch))
+        }
         (Some(_), None) => {
             let error = ConfigError::new("`names` does not say of which architecture the names are");
             return Err(error.at(value).with_help("add `arch`, such as `arch='resnet18'`"));

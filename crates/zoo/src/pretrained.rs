@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use occam_config::{Error as ConfigError, Value};
-use occam_graph::Weights;
+use occam_graph::{Graph, Weights};
 use occam_io::weights::{KeyRules, ReadOptions};
 
 use crate::init_cfg::joined;
@@ -19,8 +19,8 @@ pub(crate) struct Checkpoint {
     pub prefix: Option<String>,
     /// `revise_keys`: what becomes of the file's names first.
     pub rules: KeyRules,
-    /// Whose names they are then, and the class of the backbone of whose classifier.
-    pub names: Option<(Source, &'static str)>,
+    /// Whose names they are then, and of which architecture.
+    pub names: Option<(Source, String)>,
 }
 
 /// `Pretrained`: a module's parameters, and its buffers, from a file.
@@ -39,7 +39,7 @@ impl Pretrained {
     ///
     /// # Errors
     /// The file cannot be read, holds no weights, has none of the parameters, or one of another shape.
-    pub fn load(&self, weights: &mut Weights) -> Result<()> {
+    pub fn load(&self, graph: &Graph, weights: &mut Weights) -> Result<()> {
         let place = |error: ConfigError| Error::Config(error.at(&self.checkpoint.path));
         let refuse = |message: String| Err(place(ConfigError::new(message)));
         let Some(path) = self.checkpoint.path.as_str() else {
@@ -57,10 +57,12 @@ impl Pretrained {
         if !prefix.is_empty() && !prefix.ends_with('.') {
             prefix.push('.');
         }
-        if let Some((source, backbone)) = self.checkpoint.names {
+        if let Some((source, arch)) = &self.checkpoint.names {
+            let backbone = names::backbone_of(*source, arch).map_err(place)?;
+            names::check(*source, backbone, Some(arch), graph, &self.module).map_err(place)?;
             let below = |(name, array): (String, _)| Some((name.strip_prefix(&prefix)?.to_owned(), array));
             file = file.into_iter().filter_map(below).collect();
-            file = names::rename(source, backbone, &file).map_err(place)?.0;
+            file = names::rename(*source, backbone, &file).map_err(place)?.0;
             // These names are the classifier's, of which the module is a part.
             prefix = joined(&self.module, "");
         }

@@ -10,7 +10,7 @@ use common::{named_shapes, parsed, sizes};
 use occam_engine::{Device, Executor, Params, Request, Tensor};
 use occam_graph::{Array, Data, Weights};
 use occam_testing::{assert_close, fill, parameter, values, workspace};
-use occam_zoo::names::{Source, backbone_of, rename};
+use occam_zoo::names::{self, Source, backbone_of, rename};
 
 /// The backbone's class, and what of the config differs from the architecture's defaults.
 fn config(model: &str, source: Source) -> (&'static str, String) {
@@ -123,12 +123,17 @@ fn check(source: Source, file: &str) {
             .collect();
         let (weights, unknown) = rename(source, class, &state).unwrap();
         assert!(unknown.is_empty(), "{name}: {unknown:?}");
-        let family = backbone_of(name).unwrap();
-        assert_eq!(
-            rename(source, family, &state).unwrap().0.keys().collect::<Vec<_>>(),
-            weights.keys().collect::<Vec<_>>()
-        );
         let model = parsed(&config);
+        // Models of sizes that no library has are of no architecture.
+        let arch = (!name.contains("_of_")).then_some(name);
+        if let Some(name) = arch {
+            let family = backbone_of(source, name).unwrap();
+            assert_eq!(
+                rename(source, family, &state).unwrap().0.keys().collect::<Vec<_>>(),
+                weights.keys().collect::<Vec<_>>()
+            );
+        }
+        names::check(source, class, arch, &model.graph, "").unwrap();
         let fit = occam_graph::fit(&model.graph, &weights).unwrap();
         assert!(fit.is_exact(), "{name}: {:?} {:?} {:?}", fit.missing, fit.unexpected, fit.mismatched);
 
@@ -180,9 +185,58 @@ fn both_orders_of_joined_patches_are_known() {
     assert_eq!(found, rename(Source::Timm, "SwinTransformer", &ours).unwrap().0);
 }
 
+/// No name and no shape shows what is added to variances, and how images are padded: the model must do what the library's does.
+#[test]
+fn what_weights_do_not_show_is_compared() {
+    let (timm, torchvision) = (Source::Timm, Source::Torchvision);
+    let mobile = |more: &str| {
+        format!(
+            "dict(type='ImageClassifier', backbone=dict(type='MobileNetV3', arch='small'{more}), \
+             neck=dict(type='GlobalAveragePooling'), head=dict(type='StackedLinearClsHead', num_classes=10, \
+             in_channels=576, mid_channels=[1024], act_cfg=dict(type='HSwish')))"
+        )
+    };
+    let efficient = |more: &str| {
+        format!(
+            "dict(type='ImageClassifier', backbone=dict(type='EfficientNet', arch='b0'{more}), \
+             neck=dict(type='GlobalAveragePooling'), head=dict(type='LinearClsHead', num_classes=10, in_channels=1280))"
+        )
+    };
+    let even = ", conv_cfg=None, norm_cfg=dict(type='BN', eps=1e-5)";
+    let small = ", norm_cfg=dict(type='BN', eps=1e-5)";
+    let (v3, b) = ("MobileNetV3", "EfficientNet");
+    for (source, class, arch, config, wanted) in [
+        (timm, v3, Some("mobilenetv3_small_100.lamb_in1k"), mobile(small), ""),
+        (timm, v3, None, mobile(small), ""),
+        (timm, v3, None, mobile(""), "has eps 1e-3"),
+        (torchvision, v3, Some("mobilenet_v3_small"), mobile(""), ""),
+        (torchvision, v3, None, mobile(small), "has eps 1e-5"),
+        (timm, b, Some("efficientnet_b0"), efficient(even), ""),
+        (timm, b, Some("efficientnet_b0"), efficient(small), "pads adaptively"),
+        (timm, b, Some("efficientnet_b0"), efficient(", conv_cfg=None"), "has eps 1e-3"),
+        (timm, b, Some("tf_efficientnet_b0"), efficient(""), ""),
+        (timm, b, Some("tf_efficientnet_b0"), efficient(even), "has eps 1e-5"),
+        (timm, b, Some("tf_efficientnet_b0"), efficient(", conv_cfg=None"), "even on both sides"),
+        (timm, b, None, efficient(""), "the names do not say which EfficientNet of timm"),
+        (torchvision, b, Some("efficientnet_b0"), efficient(even), ""),
+        (torchvision, b, Some("efficientnet_b5"), efficient(", conv_cfg=None"), ""),
+        (Source::EfficientnetPytorch, b, None, efficient(""), ""),
+        (Source::Mmcls, b, None, efficient(even), ""),
+    ] {
+        let graph = parsed(&config).graph;
+        match names::check(source, class, arch, &graph, "") {
+            Ok(()) => assert_eq!(wanted, "", "{source} {arch:?} {config}"),
+            Err(e) => assert!(!wanted.is_empty() && e.to_string().contains(wanted), "{arch:?} {config}: {e}"),
+        }
+    }
+    // Layers elsewhere are not the weights'.
+    let graph = parsed(&mobile("")).graph;
+    assert!(names::check(timm, v3, None, &graph, "teacher.").is_ok());
+}
+
 #[test]
 fn unknown_families_are_told() {
-    let error = backbone_of("resnte18").unwrap_err().to_string();
+    let error = backbone_of(Source::Timm, "resnte18").unwrap_err().to_string();
     assert!(error.contains("no architecture `resnte18`"), "{error}");
     let none = Weights::new();
     let error = rename(Source::Timm, "ShuffleNetV1", &none).unwrap_err().to_string();

@@ -9,6 +9,7 @@ mod concat;
 mod conv;
 mod dropout;
 mod expand_batch;
+mod fake_quant;
 mod flatten;
 pub(crate) mod fused;
 mod gem_pool;
@@ -16,6 +17,7 @@ mod global_avg_pool;
 mod layer_norm;
 mod linear;
 mod mat_mul;
+mod norm_scale;
 pub(crate) mod onnx;
 mod pool;
 mod scale;
@@ -27,7 +29,7 @@ mod unflatten;
 use occam_graph::{Graph, Node, Op};
 
 use crate::error::refuse;
-use crate::{Device, Mode, Noise, Operand, Result, Tensor};
+use crate::{Device, Grids, Mode, Noise, Operand, Result, Tensor};
 
 /// What an operator may know of its run beside its operands.
 pub(crate) struct Context<'a> {
@@ -35,6 +37,7 @@ pub(crate) struct Context<'a> {
     pub graph: &'a Graph,
     pub node: Option<&'a Node>,
     pub noise: Option<&'a dyn Noise>,
+    pub grids: Option<&'a dyn Grids>,
     pub buffers: Vec<(String, Tensor)>,
 }
 
@@ -60,12 +63,14 @@ pub(crate) fn run(op: &Op, context: &mut Context<'_>, inputs: Vec<Tensor>) -> Re
         Op::Conv(op) => conv::eval(op, &inputs),
         Op::Dropout(op) => dropout::eval(op, context, &inputs),
         Op::ExpandBatch(op) => expand_batch::eval(op, &inputs),
+        Op::FakeQuant(op) => fake_quant::eval(op, context, &inputs),
         Op::Flatten(op) => flatten::eval(op, &inputs),
         Op::GemPool(op) => gem_pool::eval(op, &inputs),
         Op::GlobalAvgPool(op) => global_avg_pool::eval(op, &inputs),
         Op::LayerNorm(op) => layer_norm::eval(op, &inputs),
         Op::Linear(op) => linear::eval(op, &inputs),
         Op::MatMul(op) => mat_mul::eval(op, &inputs),
+        Op::NormScale(op) => norm_scale::eval(op, &inputs),
         Op::Onnx(op) => {
             let device = inputs.first().map_or_else(Device::cpu, Tensor::device);
             let operands: Vec<Operand> = inputs.into_iter().map(Operand::Tensor).collect();

@@ -35,6 +35,35 @@ pub trait Noise: std::fmt::Debug + Send + Sync {
     fn uniform(&self, node: &str, out: &mut [f32]);
 }
 
+/// By what a `FakeQuant` node rounds.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and gone when its node is computed")]
+pub enum Grid {
+    /// By its own scale and zero point.
+    #[default]
+    Given,
+    /// It does not: its input passes.
+    Off,
+    /// By these, of the shapes of its own; they do not learn.
+    Of {
+        /// Sizes of a step.
+        scale: Tensor,
+        /// What 0 becomes, whole numbers.
+        zero_point: Tensor,
+    },
+}
+
+/// Who sees what `FakeQuant` nodes round, and says by what.
+///
+/// Nodes are asked in the order of execution, each before it is computed: what is told of one changes what the next ones see.
+pub trait Grids: std::fmt::Debug + Send + Sync {
+    /// The grid of the node called `node`, which is about to round `x`.
+    ///
+    /// # Errors
+    /// What the implementation cannot do, such as taking the range of what is not finite.
+    fn grid(&self, node: &str, x: &Tensor) -> Result<Grid>;
+}
+
 /// What a run should do beside computing the outputs.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -46,6 +75,8 @@ pub struct Request {
     pub feeds: HashMap<ValueId, Tensor>,
     /// What dropout draws from; only training with such nodes needs it.
     pub noise: Option<Arc<dyn Noise>>,
+    /// Who decides by what `FakeQuant` nodes round; by their own scales where there is nobody.
+    pub grids: Option<Arc<dyn Grids>>,
     /// Whether [`Outputs::times`] is wanted.
     pub timed: bool,
     /// What is computed in less than `f32`.
@@ -216,6 +247,7 @@ impl Executor {
             graph: &self.graph,
             node: None,
             noise: request.noise.as_deref(),
+            grids: request.grids.as_deref(),
             buffers: Vec::new(),
         };
         let plan = self.plan(request);

@@ -4,9 +4,9 @@ use burn::backend::{BackendTypes, DType, Flex, TensorData, TensorMetadata};
 use occam_kernels::channels::Layout;
 
 use super::{
-    Activation, AdamWRule, ConvGeometry, KernelGrads, QuantRange, Reduction, SgdRule, Targets, TrainKernels,
-    activation, add, affine, batch_norm, channels, composed, conv, conv_transpose, cross_entropy, fake_quant,
-    optim, pool, sum,
+    Activation, AdamWRule, ConvGeometry, KernelGrads, Look, QuantRange, Reduction, SgdRule, Targets,
+    TrainKernels, activation, add, affine, batch_norm, channels, composed, conv, conv_transpose,
+    cross_entropy, fake_quant, optim, pool, sum,
 };
 
 /// The processor's own tensor.
@@ -54,6 +54,12 @@ impl TrainKernels for Flex {
         range: QuantRange,
     ) -> FlexTensor {
         fake_quant::forward(x, scale, zero_point, range)
+    }
+
+    fn occam_look(x: FlexTensor, look: Look) -> FlexTensor {
+        let x = dense(x);
+        look.at(elements(&x));
+        x
     }
 
     fn occam_take_channels(x: FlexTensor, start: usize, count: usize) -> FlexTensor {

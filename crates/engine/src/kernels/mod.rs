@@ -18,6 +18,7 @@ mod conv_transpose;
 mod cross_entropy;
 mod fake_quant;
 mod flex;
+mod look;
 mod optim;
 mod pool;
 mod scale_grad;
@@ -33,6 +34,7 @@ pub use conv::ConvGeometry;
 pub(crate) use cross_entropy::Targets;
 pub use fake_quant::QuantRange;
 use flex::{FlexTensor, build, dense, elements, is_f32, layout, shape, sizes};
+pub use look::Look;
 pub use occam_kernels::Activation;
 pub use optim::{AdamWRule, SgdRule};
 pub use pool::Reduction;
@@ -91,6 +93,11 @@ pub trait TrainKernels: Backend {
         range: QuantRange,
     ) -> FloatTensor<Self> {
         composed::fake_quant::forward::<Self>(x, scale, zero_point, range)
+    }
+
+    /// Shows the elements, `f32` in row-major order, and gives the tensor back.
+    fn occam_look(x: FloatTensor<Self>, look: Look) -> FloatTensor<Self> {
+        composed::look::show::<Self>(x, &look)
     }
 
     /// `count` channels from `start` on, `f32`.

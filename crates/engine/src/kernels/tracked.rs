@@ -5,9 +5,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend};
 
 use super::{
-    Activation, AdamWRule, ConvGeometry, KernelGrads, QuantRange, Reduction, SgdRule, Targets, TrainKernels,
-    activation, add, affine, batch_norm, channels, conv, conv_transpose, cross_entropy, fake_quant, pool,
-    scale_grad, sum,
+    Activation, AdamWRule, ConvGeometry, KernelGrads, Look, QuantRange, Reduction, SgdRule, Targets,
+    TrainKernels, activation, add, affine, batch_norm, channels, conv, conv_transpose, cross_entropy,
+    fake_quant, pool, scale_grad, sum,
 };
 
 impl<B: TrainKernels + KernelGrads, C: CheckpointStrategy> TrainKernels for Autodiff<B, C> {
@@ -56,6 +56,11 @@ impl<B: TrainKernels + KernelGrads, C: CheckpointStrategy> TrainKernels for Auto
         range: QuantRange,
     ) -> FloatTensor<Self> {
         fake_quant::tracked::<B, C>(x, scale, zero_point, range)
+    }
+
+    fn occam_look(x: FloatTensor<Self>, look: Look) -> FloatTensor<Self> {
+        B::occam_look(x.clone().into_primitive(), look);
+        x
     }
 
     fn occam_take_channels(x: FloatTensor<Self>, start: usize, count: usize) -> FloatTensor<Self> {

@@ -18,6 +18,7 @@ mod window;
 pub use normalize::BatchNormTrain;
 
 use std::fmt;
+use std::sync::{Arc, Mutex};
 
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::backend::{
@@ -28,7 +29,7 @@ use burn::tensor::{FloatDType, read_sync};
 use occam_graph::{Array, DType, Data};
 
 use crate::error::refuse;
-use crate::kernels::TrainKernels;
+use crate::kernels::{Look, TrainKernels};
 use crate::{Device, Error, Result};
 
 /// A multi-dimensional array on a device, of floats or integers; clones share the elements.
@@ -132,6 +133,32 @@ impl Tensor {
             Data::F32(v) => Ok(v),
             other => Err(Error::DType(other.dtype())),
         }
+    }
+
+    /// What `f` makes of the elements, which are `f32`, in row-major order and where they lie: on the processor nothing is
+    /// copied.
+    ///
+    /// # Errors
+    /// The elements are of another type, or the device failed.
+    pub fn with_f32<R, F>(&self, f: F) -> Result<R>
+    where
+        R: Send + 'static,
+        F: FnOnce(&[f32]) -> R + Send + 'static,
+    {
+        if self.dtype()? != DType::F32 {
+            return Err(Error::DType(self.dtype()?));
+        }
+        let (f, result) = (Mutex::new(Some(f)), Arc::new(Mutex::new(None)));
+        let seen = result.clone();
+        let look = Look::new(move |x| {
+            let f = f.lock().ok().and_then(|mut f| f.take());
+            if let (Some(f), Ok(mut seen)) = (f, seen.lock()) {
+                *seen = Some(f(x));
+            }
+        });
+        Dispatch::occam_look(self.detach().inner, look);
+        let seen = result.lock().ok().and_then(|mut r| r.take());
+        seen.ok_or_else(|| Error::Read("the elements cannot be read".into()))
     }
 
     /// The only element.

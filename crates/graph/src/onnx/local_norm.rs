@@ -7,7 +7,12 @@ use crate::axes::input;
 use crate::{Error, Inferred, Result};
 
 pub(super) const TABLE: &[Def] = &[
-    Def::new("LpNormalization", lp).axes(elementwise),
+    // What an activation makes of a channel that is 0 is in the norm of all.
+    Def::new("LpNormalization", lp).axes(|s, outputs| {
+        let rank = outputs.first().map_or(0, |y| y.rank());
+        let axis = s.op.int("axis").ok().and_then(|axis| s.axis(axis.unwrap_or(-1), rank).ok());
+        axis.into_iter().fold(elementwise(s, outputs), |m, axis| m.statistic(input(0, axis)))
+    }),
     Def::new("LRN", |s| {
         if s.op.size("size")?.unwrap_or(0) == 0 {
             return Err(Error::Op("attribute `size` must be 1 or more".into()));

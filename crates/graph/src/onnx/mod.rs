@@ -31,6 +31,7 @@ mod local_norm;
 mod loss;
 mod matmul;
 mod norm;
+mod openvino;
 mod pad;
 mod pool;
 pub mod qlinear;
@@ -67,6 +68,9 @@ pub use shape::{axes_of, flatten_axis, shape_range};
 
 /// The operator set of ONNX Runtime, which its quantizer writes too.
 pub const MICROSOFT: &str = "com.microsoft";
+
+/// The operator set of OpenVINO.
+pub const OPENVINO: &str = "org.openvinotoolkit";
 
 /// An operator as ONNX defines it.
 #[derive(Clone, PartialEq)]
@@ -179,6 +183,7 @@ const TABLES: &[&[Def]] = &[
     loss::TABLE,
     matmul::TABLE,
     norm::TABLE,
+    openvino::TABLE,
     pad::TABLE,
     pool::TABLE,
     qlinear::TABLE,

@@ -68,7 +68,9 @@ fn pad(site: &Site<'_>) -> Result<Vec<Inferred>> {
         *d = match pads.as_ref().and_then(|p| p.get(i)) {
             Some(p) => {
                 let both = p.before.checked_add(p.after);
-                let both = both.ok_or_else(|| Error::Op(format!("pads {p:?} are too large")))?;
+                let both = both.ok_or_else(|| {
+                    Error::Op(format!("pads of {} and {} are too large", p.before, p.after))
+                })?;
                 let padded = d.offset(both)?;
                 if contents::is_small(&padded) { padded } else { site.unknown(i) }
             }

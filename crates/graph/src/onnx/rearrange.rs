@@ -58,7 +58,8 @@ fn image<'a>(site: &Site<'a>) -> Result<(&'a Fact, [&'a Dim; 4], usize)> {
     let [n, c, h, w] = x.shape.as_slice() else { return Err(Error::Op(format!("takes images, found {x}"))) };
     match site.op.size("blocksize")? {
         Some(block) if (1..1 << 16).contains(&block) => Ok((x, [n, c, h, w], block)),
-        other => Err(Error::Op(format!("its block size is {other:?}"))),
+        None => Err(Error::Op("attribute `blocksize` is missing".into())),
+        Some(other) => Err(Error::Op(format!("a block size of {other} is not supported"))),
     }
 }
 

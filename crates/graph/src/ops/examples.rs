@@ -2,8 +2,8 @@
 
 use super::{
     Activation, AdaptivePad, BatchNorm, Binary, ChannelShuffle, Concat, Conv, DropUnit, Dropout, ExpandBatch,
-    Flatten, GemPool, GlobalAvgPool, LayerNorm, Linear, MatMul, Onnx, Pool, PoolKind, Scale, Slice, Softmax,
-    Transpose, Unflatten,
+    FakeQuant, Flatten, GemPool, GlobalAvgPool, LayerNorm, Linear, MatMul, NormScale, Onnx, Pool, PoolKind,
+    Scale, Slice, Softmax, Transpose, Unflatten,
 };
 use crate::{Builder, Dim, Error, Fact, Graph, Op, Result, Role, ValueId};
 
@@ -90,6 +90,11 @@ pub fn of_family(name: &str) -> Option<Result<Graph>> {
         "ExpandBatch" => {
             (ExpandBatch.into(), Fact::f32([1usize, 2, 4]), vec![("like", vec![3, 5], Role::Weight)])
         }
+        "FakeQuant" => (
+            FakeQuant::new(-8, 7, Some(1)).into(),
+            image,
+            vec![("scale", vec![4], Role::Buffer), ("zero_point", vec![4], Role::Buffer)],
+        ),
         "Flatten" => (Flatten { axis: 1 }.into(), image, vec![]),
         "GemPool" => (GemPool { eps: 1e-6 }.into(), image, vec![("p", vec![1], Role::Weight)]),
         "GlobalAvgPool" => (GlobalAvgPool.into(), image, vec![]),
@@ -107,6 +112,11 @@ pub fn of_family(name: &str) -> Option<Result<Graph>> {
             MatMul { transpose_b: true }.into(),
             Fact::f32([2usize, 3, 4]),
             vec![("other", vec![2, 5, 4], Role::Weight)],
+        ),
+        "NormScale" => (
+            NormScale { axis: 1, eps: 1e-5, inverse: true }.into(),
+            image,
+            vec![("weight", vec![4], Role::Weight), ("running_var", vec![4], Role::Buffer)],
         ),
         "Onnx" => (Onnx::new("Abs", 17, 1).into(), image, vec![]),
         "Pool" => (

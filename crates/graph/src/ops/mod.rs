@@ -14,12 +14,14 @@ mod conv;
 mod dropout;
 pub mod examples;
 mod expand_batch;
+mod fake_quant;
 mod flatten;
 mod gem_pool;
 mod global_avg_pool;
 mod layer_norm;
 mod linear;
 mod mat_mul;
+mod norm_scale;
 mod pool;
 mod scale;
 mod slice;
@@ -37,12 +39,14 @@ pub use concat::Concat;
 pub use conv::Conv;
 pub use dropout::{DropUnit, Dropout};
 pub use expand_batch::ExpandBatch;
+pub use fake_quant::{FakeQuant, GridLearning, runs};
 pub use flatten::Flatten;
 pub use gem_pool::GemPool;
 pub use global_avg_pool::GlobalAvgPool;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use mat_mul::MatMul;
+pub use norm_scale::NormScale;
 pub use pool::{Pool, PoolKind};
 pub use scale::Scale;
 pub use slice::Slice;
@@ -145,12 +149,14 @@ families!(
     Conv,
     Dropout,
     ExpandBatch,
+    FakeQuant,
     Flatten,
     GemPool,
     GlobalAvgPool,
     LayerNorm,
     Linear,
     MatMul,
+    NormScale,
     Onnx,
     Pool,
     Scale,

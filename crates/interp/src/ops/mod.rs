@@ -21,6 +21,7 @@ mod local_norm;
 mod loss;
 mod matmul;
 mod norm;
+mod openvino;
 mod pad;
 mod pool;
 mod qlinear;
@@ -91,6 +92,7 @@ const TABLES: &[&[Eval]] = &[
     loss::TABLE,
     matmul::TABLE,
     norm::TABLE,
+    openvino::TABLE,
     pad::TABLE,
     pool::TABLE,
     qlinear::TABLE,

@@ -1,5 +1,7 @@
 //! Operators on quantized values that stand for one on floats.
 
+mod arithmetic;
+
 use occam_graph::onnx::qlinear::{Form, Term, form};
 use occam_graph::onnx::{MICROSOFT, Onnx};
 use occam_graph::{Array, DType};
@@ -15,13 +17,13 @@ use crate::view::{strides, walk};
 use crate::{Error, Result};
 
 pub(super) const TABLE: &[Eval] = &[
-    Eval::new("QLinearAdd", on_floats).of(MICROSOFT),
-    Eval::new("QLinearMul", on_floats).of(MICROSOFT),
+    Eval::new("QLinearAdd", |c| exact(c, arithmetic::add)).of(MICROSOFT),
+    Eval::new("QLinearMul", |c| exact(c, arithmetic::mul)).of(MICROSOFT),
     Eval::new("QLinearSigmoid", on_floats).of(MICROSOFT),
     Eval::new("QLinearLeakyRelu", on_floats).of(MICROSOFT),
-    Eval::new("QLinearSoftmax", on_floats).of(MICROSOFT),
-    Eval::new("QLinearGlobalAveragePool", on_floats).of(MICROSOFT),
-    Eval::new("QLinearAveragePool", on_floats).of(MICROSOFT),
+    Eval::new("QLinearSoftmax", |c| exact(c, arithmetic::softmax)).of(MICROSOFT),
+    Eval::new("QLinearGlobalAveragePool", |c| exact(c, arithmetic::global_average)).of(MICROSOFT),
+    Eval::new("QLinearAveragePool", average).of(MICROSOFT),
     Eval::new("QLinearConcat", on_floats).of(MICROSOFT),
     Eval::new("QLinearWhere", on_floats).of(MICROSOFT),
     Eval::new("QGemm", gemm).of(MICROSOFT),
@@ -34,9 +36,19 @@ fn linear(op: &str, [x, scale]: [&Array; 2], zero: Option<&Array>) -> Result<Arr
     results.into_iter().next().ok_or_else(|| Error::Op("nothing was computed".into()))
 }
 
-/// `quantize(f(dequantize(a), dequantize(b), ..))`, in `f32`. ONNX Runtime joins the scales first, so where a result lies
-/// next to the middle of two steps it may take the other one.
-fn on_floats(c: &Operands<'_>) -> Result<Vec<Array>> {
+/// What the kernels for integers of 8 bits compute, and for others what floats give.
+fn exact(c: &Operands<'_>, f: fn(&Operands<'_>) -> Result<Option<Array>>) -> Result<Vec<Array>> {
+    // Attributes that are not supported are refused here.
+    form(c.op)?;
+    match f(c)? {
+        Some(y) => Ok(vec![y]),
+        None => on_floats(c),
+    }
+}
+
+/// `f(dequantize(a), dequantize(b), ..)` in `f32`, the input with the scale of the result, and the type of the result where
+/// it has no zero point.
+fn floats(c: &Operands<'_>) -> Result<(Vec<Array>, usize, DType)> {
     let Some(Form { op, terms, scale }) = form(c.op)? else {
         return refuse("stands for no operator on floats");
     };
@@ -52,11 +64,27 @@ fn on_floats(c: &Operands<'_>) -> Result<Vec<Array>> {
             }
         });
     }
-    let y = evaluate(&op, &floats)?;
+    Ok((evaluate(&op, &floats)?, scale, dtype))
+}
+
+/// `quantize(f(dequantize(a), dequantize(b), ..))`, in `f32`.
+fn on_floats(c: &Operands<'_>) -> Result<Vec<Array>> {
+    let (y, scale, dtype) = floats(c)?;
     // Without a zero point the result has the type of the operands.
     let none = from_f64(dtype, c.array(scale)?.shape(), &vec![0.0; c.array(scale)?.len()])?;
     let zero = c.get(scale + 1).unwrap_or(&none);
     y.iter().map(|y| linear("QuantizeLinear", [y, c.array(scale)?], Some(zero))).collect()
+}
+
+/// Means of dequantized windows, with the zero point added before rounding.
+fn average(c: &Operands<'_>) -> Result<Vec<Array>> {
+    let (y, scale, dtype) = floats(c)?;
+    let dtype = c.get(scale + 1).map_or(dtype, Array::dtype);
+    let [y] = y.as_slice() else { return on_floats(c) };
+    match arithmetic::quantized_after(y, c, scale, dtype)? {
+        Some(y) => Ok(vec![y]),
+        None => on_floats(c),
+    }
 }
 
 /// `round((a' · b' + c) · alpha · sa · sb / sy) + y0`, where `a' = a − a0`; without `sy` the floats before that division.

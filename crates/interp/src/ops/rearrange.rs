@@ -22,7 +22,8 @@ fn image(c: &Operands<'_>) -> Result<([usize; 4], usize)> {
     let &[n, channels, h, w] = x.shape() else { return refuse(format!("takes images, found {x:?}")) };
     match c.op.size("blocksize")? {
         Some(block) if (1..1 << 16).contains(&block) => Ok(([n, channels, h, w], block)),
-        other => refuse(format!("its block size is {other:?}")),
+        None => refuse("attribute `blocksize` is missing"),
+        Some(other) => refuse(format!("a block size of {other} is not supported")),
     }
 }
 

@@ -5,7 +5,7 @@
 mod npy;
 
 use std::fs::File;
-use std::io::{Cursor, Read, Seek, Write};
+use std::io::{self, Cursor, Read, Seek, Write};
 use std::path::Path;
 
 use occam_graph::Weights;
@@ -88,7 +88,10 @@ pub fn save(path: impl AsRef<Path>, arrays: &Weights) -> Result<()> {
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
     let wrong = |e: &dyn ToString| malformed(path, e.to_string());
     for (name, array) in arrays {
-        let bytes = npy::bytes(array).map_err(|m| wrong(&format!("array `{name}`: {m}")))?;
+        let bytes = npy::bytes(array).map_err(|m| {
+            // Nothing is wrong with a file yet.
+            Error::io("write", path)(io::Error::other(format!("array `{name}`: {m}")))
+        })?;
         archive.start_file(format!("{name}.npy"), options).map_err(|e| wrong(&e))?;
         archive.write_all(&bytes).map_err(|e| wrong(&e))?;
     }
@@ -115,6 +118,15 @@ mod tests {
         ]);
         save(&path, &arrays).unwrap();
         assert_eq!(load(&path).unwrap(), arrays);
+    }
+
+    #[test]
+    fn an_array_that_numpy_lacks_is_no_invalid_file() {
+        let path = tempfile::tempdir().unwrap().path().join("a.npz");
+        let halves = Array::from_le_bytes(occam_graph::DType::BF16, [1], &[0, 0]).unwrap();
+        let error = save(&path, &Weights::from([("x".to_owned(), halves)])).unwrap_err().to_string();
+        assert!(error.contains("cannot write") && error.contains("array `x`"), "{error}");
+        assert!(!path.exists());
     }
 
     #[test]

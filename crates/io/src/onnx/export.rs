@@ -81,7 +81,7 @@ pub(super) fn export_with(
         .metadata
         .iter()
         .map(|(key, value)| StringStringEntryProto { key: Some(key.clone()), value: Some(value.clone()) });
-    Ok(ModelProto {
+    let mut model = ModelProto {
         ir_version: Some(ir_version),
         producer_name: Some("occam".into()),
         producer_version: Some(env!("CARGO_PKG_VERSION").into()),
@@ -90,7 +90,23 @@ pub(super) fn export_with(
         opset_import: vec![opset],
         metadata_props: metadata.collect(),
         ..Default::default()
-    })
+    };
+    name_domains(&mut model);
+    Ok(model)
+}
+
+/// Lists the operator sets of nodes that the model does not list: files must name all, and the sets beside ONNX's own have
+/// one version.
+pub(super) fn name_domains(model: &mut ModelProto) {
+    let nodes = model.graph.iter().flat_map(|g| &g.node);
+    let mut domains: Vec<String> = nodes.filter_map(|n| n.domain.clone()).filter(|d| !d.is_empty()).collect();
+    domains.sort();
+    domains.dedup();
+    for domain in domains {
+        if model.opset_import.iter().all(|o| o.domain() != domain) {
+            model.opset_import.push(OperatorSetIdProto { domain: Some(domain), version: Some(1) });
+        }
+    }
 }
 
 /// The graph without what only training needs.
@@ -115,7 +131,7 @@ fn for_inference(graph: &Graph) -> Result<Cow<'_, Graph>> {
 }
 
 /// The first version of the file format that has the operator set; 8 at least, which every current runtime reads.
-fn ir_version(opset: i64) -> Result<i64> {
+pub(super) fn ir_version(opset: i64) -> Result<i64> {
     Ok(match opset {
         15..=18 => 8,
         19..=20 => 9,

@@ -178,6 +178,10 @@ impl Reader<'_> {
                         format!("its file `{location}` is a link to one that is not beside the model");
                     return Err(Problem::Malformed(message));
                 }
+                // Opening a pipe would wait for somebody to write into it.
+                if path.metadata().is_ok_and(|m| !m.is_file()) {
+                    return Err(Problem::Malformed(format!("its file `{location}` is no regular file")));
+                }
                 Ok(e.insert(super::file::map(&path).map_err(Problem::Error)?))
             }
         }

@@ -79,6 +79,11 @@ pub fn read_model(path: impl AsRef<Path>) -> Result<ModelProto> {
 
 /// The bytes of a file, mapped.
 pub(super) fn map(path: &Path) -> Result<Bytes> {
+    // Opening a pipe would wait for somebody to write into it, and a folder cannot be mapped.
+    if path.metadata().is_ok_and(|m| !m.is_file()) {
+        let reason = io::Error::other("it is no regular file");
+        return Err(Error::io("read", path)(reason));
+    }
     let file = fs::File::open(path).map_err(Error::io("open", path))?;
     let length = file.metadata().map_err(Error::io("read", path))?.len();
     if length == 0 {

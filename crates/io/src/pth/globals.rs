@@ -253,8 +253,24 @@ fn tensor(args: &[Value], nodes: &[Node]) -> Result<View, String> {
         Value::Global(g) if g.module == "torch" => Some(Element::of_dtype(&g.name)),
         _ => None,
     });
+    if let Some(bit) = rest.iter().find_map(|value| pending(value, nodes)) {
+        return Err(format!(
+            "a tensor is kept with `{bit}` still to be done; save `x.resolve_{bit}()` of it"
+        ));
+    }
     let dtype = named.or_else(|| storage.dtype.clone()).ok_or("no element type")?;
     Ok(View { storage: storage.clone(), dtype, offset, shape, strides })
+}
+
+/// What PyTorch has put off doing to the elements, where the metadata of a tensor says so: `conj` or `neg`.
+fn pending<'a>(metadata: &'a Value, nodes: &'a [Node]) -> Option<&'a str> {
+    let Value::Node(id) = metadata else { return None };
+    let Some(Node::Dict(items)) = nodes.get(*id) else { return None };
+    // Metadata has few entries; a dict of many, given again and again, must not cost much.
+    items.iter().take(8).find_map(|item| match item {
+        (Value::Str(name), Value::Bool(true)) if matches!(&**name, "conj" | "neg") => Some(&**name),
+        _ => None,
+    })
 }
 
 /// What a persistent id stands for: `('storage', class, key, location, elements, view)`.

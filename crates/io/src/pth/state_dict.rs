@@ -61,7 +61,13 @@ pub(super) fn find(
             None => {
                 let elsewhere = anywhere(program, root);
                 if elsewhere.is_empty() {
-                    let keys = listed(names(root));
+                    let keys = listed(root.iter().map(|(key, value)| {
+                        let key = match key {
+                            Value::Str(name) => name.to_string(),
+                            other => program.kind(other),
+                        };
+                        format!("{key} ({})", what(program, value))
+                    }));
                     return Err(format!("it has no tensors by name; its keys are {keys}").into());
                 }
                 return Err(Fault::Key(format!(
@@ -204,13 +210,6 @@ fn tensors<'a>(program: &'a Program, items: Items<'a>) -> impl Iterator<Item = (
 /// The value of the last entry of that name.
 fn get<'a>(items: Items<'a>, key: &str) -> Option<&'a Value> {
     items.iter().rev().find(|(k, _)| matches!(k, Value::Str(name) if **name == *key)).map(|(_, value)| value)
-}
-
-fn names(items: Items<'_>) -> impl Iterator<Item = String> {
-    items.iter().filter_map(|(key, _)| match key {
-        Value::Str(name) => Some(name.to_string()),
-        _ => None,
-    })
 }
 
 /// The first of some names, for errors.

@@ -125,6 +125,10 @@ fn code_is_named_and_not_run() {
     // Mentioned without being called, code does nothing.
     let harmless = legacy_file(b"}X\x01\0\0\0acposix\nsystem\ns.");
     assert!(error(&harmless).contains("no tensors by name; its keys are a"), "{}", error(&harmless));
+    // What stands under the keys is told, whatever they are: here a number of a number, and a sparse tensor.
+    let others = legacy_file(b"}(K\x03K\x04X\x01\0\0\0actorch._utils\n_rebuild_sparse_tensor\n)Ru.");
+    let told = "its keys are an int (an int), a (a sparse tensor)";
+    assert!(error(&others).contains(told), "{}", error(&others));
 }
 
 #[test]
@@ -143,6 +147,21 @@ fn other_files_are_told() {
         assert!(error.contains(wanted), "{error}");
     }
     assert!(error(b"PK\x03\x04").contains("cut off"));
+}
+
+/// `x.conj().imag` is kept as `x.imag` and a bit that says to negate it.
+#[test]
+fn what_is_put_off_is_not_forgotten() {
+    let file = one_tensor("0", "I2\n", "I1\n");
+    let plain = b"tI00\nNtRs.";
+    let at = file.windows(plain.len()).position(|w| w == plain).unwrap();
+    for (metadata, bit) in [("}X\x03\0\0\0negI01\ns", "neg"), ("}X\x04\0\0\0conjI01\ns", "conj")] {
+        let mut changed = file[..at].to_vec();
+        changed.extend(format!("tI00\nN{metadata}tRs.").bytes());
+        changed.extend(&file[at + plain.len()..]);
+        let error = error(&changed);
+        assert!(error.contains(&format!("x.resolve_{bit}()")), "{error}");
+    }
 }
 
 /// A pickle of `{'w': tensor}` over a storage of 4 floats in a legacy file.

@@ -299,13 +299,8 @@ pub fn forward(x: &[f32], w: &[f32], d: &Dims, epilogue: &Epilogue<'_>) -> Vec<f
     for g in 0..d.geometry.groups.max(1) {
         let part = |v: Option<&'_ [f32]>| v.and_then(|v| v.get(g * og..(g + 1) * og)).map(<[f32]>::to_vec);
         let (scale, bias) = (part(epilogue.scale), part(epilogue.bias));
-        let weights = Packed::new(
-            w,
-            og,
-            [cg, taps],
-            |row, c, tap| (g * og + row) * d.weight_row() + c * taps + tap,
-            scale.as_deref(),
-        );
+        let start = |row: usize| (g * og + row) * d.weight_row();
+        let weights = Packed::of_rows(w, og, cg * taps, start, scale.as_deref());
         Job {
             grid: Grid {
                 data: &source.data,

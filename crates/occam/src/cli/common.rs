@@ -53,6 +53,26 @@ pub struct ConfigArgs {
     search: SearchArgs,
 }
 
+/// A config that need not be given.
+#[derive(clap::Args)]
+pub struct OptionalConfigArgs {
+    /// The config file (.py, .yaml or .json)
+    config: Option<PathBuf>,
+    /// Settings that differ: `optim_wrapper.optimizer.lr=0.01 data_root=/data`
+    #[arg(long, num_args = 1.., value_name = "KEY=VALUE", requires = "config")]
+    cfg_options: Vec<String>,
+    #[command(flatten)]
+    search: SearchArgs,
+}
+
+impl OptionalConfigArgs {
+    /// The config, where one is given.
+    pub fn given(self) -> Option<ConfigArgs> {
+        let Self { config, cfg_options, search } = self;
+        Some(ConfigArgs { config: config?, cfg_options, search })
+    }
+}
+
 impl ConfigArgs {
     /// Reads configs along the search path.
     ///
@@ -258,9 +278,41 @@ fn quoted(word: &str) -> String {
     }
 }
 
+/// Whether `--mean` and `--std` can normalize images of `channels` channels: none, one number or one for each.
+///
+/// # Errors
+/// There are other numbers of them, or an image would become infinite.
+pub fn check_normalization<T: Copy + Into<f64>>(
+    mean: &[T],
+    std: &[T],
+    channels: usize,
+) -> Result<(), Failure> {
+    for (name, list) in [("--mean", mean), ("--std", std)] {
+        if !list.is_empty() && list.len() != 1 && list.len() != channels {
+            let found = list.len();
+            return Err(Failure::new(format!(
+                "{name} has {found} numbers, the model's input {channels} channels"
+            )));
+        }
+    }
+    let finite = |list: &[T]| list.iter().all(|&x| x.into().is_finite());
+    if !finite(mean) || !finite(std) || std.iter().any(|&x| x.into() == 0.0) {
+        return Err(Failure::new("--mean takes finite numbers, --std such that are not 0"));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::resuming;
+    use super::{check_normalization, resuming};
+
+    #[test]
+    fn images_stay_finite() {
+        let fine = |mean: &[f32], std: &[f32]| check_normalization(mean, std, 3).is_ok();
+        assert!(fine(&[], &[]) && fine(&[0.0], &[255.0]) && fine(&[1.0, 2.0, 3.0], &[-1.0, 2.0, 3.0]));
+        assert!(!fine(&[], &[0.0]) && !fine(&[f32::NAN], &[]) && !fine(&[], &[1.0, 1.0, f32::INFINITY]));
+        assert!(!fine(&[1.0, 2.0], &[]) && !fine(&[], &[1.0; 4]));
+    }
 
     #[test]
     fn a_run_goes_on_with_all_that_it_was_given() {

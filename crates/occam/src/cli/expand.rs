@@ -30,10 +30,10 @@ pub struct Args {
     /// Where the wider model goes
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Widths become the next multiple of this
+    /// Units become as wide as sizes of layers must be to be multiples of this
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=1024))]
     round_to: Option<u16>,
-    /// Channels of units or layers of a name, where `*` stands for any letters; may be given several times
+    /// Channels of units, by their own name or that of a layer that computes them, where `*` stands for any letters; may be given several times
     #[arg(long, value_name = "NAME=N", value_parser = super::run::parse_dim)]
     width: Vec<(String, usize)>,
 }
@@ -57,6 +57,16 @@ fn is_whole(unit: &Unit, layers: &HashMap<&str, usize>) -> bool {
     own.iter().all(|(name, count)| layers.get(name) == Some(count))
 }
 
+/// What widths of a unit are multiples of where sizes of layers are to be multiples of `multiple`: a channel of the unit may be
+/// several of a layer.
+fn step(unit: &Unit, multiple: usize) -> usize {
+    fn gcd(a: usize, b: usize) -> usize {
+        if b == 0 { a } else { gcd(b, a % b) }
+    }
+    let each = unit.members.iter().map(|m| m.per_channel).fold(0, gcd);
+    multiple / gcd(multiple, each).max(1)
+}
+
 impl Args {
     pub fn run(self, json: bool) -> Outcome {
         if self.round_to.is_none() && self.width.is_empty() {
@@ -75,7 +85,7 @@ impl Args {
             .map(|(u, &w)| (u.name.as_str(), u.channels, w))
             .collect();
         let odd: Vec<(&str, String)> = (units.units.iter().zip(&widths))
-            .filter(|(_, w)| self.round_to.is_some_and(|n| !w.is_multiple_of(n.into())))
+            .filter(|(u, w)| self.round_to.is_some_and(|n| !w.is_multiple_of(step(u, n.into()))))
             .map(|(u, _)| {
                 let other = match u.exact {
                     true => "layers that compute it compute other units, too",
@@ -122,7 +132,7 @@ impl Args {
             let layers = layers(units);
             for (unit, width) in units.units.iter().zip(&mut widths) {
                 if unit.kept_by.is_none() && unit.exact && is_whole(unit, &layers) {
-                    *width = width.next_multiple_of(multiple.into());
+                    *width = width.next_multiple_of(step(unit, multiple.into()));
                 }
             }
         }
@@ -134,6 +144,13 @@ impl Args {
             for (unit, width) in units.units.iter().zip(&mut widths) {
                 let layers = unit.output_related.iter().map(|c| c.name.as_str());
                 if layers.chain([unit.name.as_str()]).any(|name| matches(pattern, name)) {
+                    if *wanted < unit.channels {
+                        let (name, channels) = (&unit.name, unit.channels);
+                        return Err(Failure::new(format!(
+                            "--width {pattern}={wanted}: unit `{name}` has {channels} channels, and loses none here"
+                        ))
+                        .with_help("occam prune removes channels"));
+                    }
                     *width = *wanted;
                     any = true;
                 }
@@ -150,5 +167,34 @@ impl Args {
             }
         }
         Ok(widths)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use occam_graph::ops::Conv;
+    use occam_graph::{Builder, Fact, Role};
+
+    use super::*;
+
+    /// 24 channels, of which the groups of the next layer tie four runs of six: to have multiples of 16, the layers need 8
+    /// and not 16 channels a run.
+    #[test]
+    fn tied_groups_become_no_wider_than_layers_need() {
+        let mut b = Builder::new();
+        let mut x = b.input("x", Fact::f32([1usize, 3, 4, 4])).unwrap();
+        for (name, shape, groups) in
+            [("a", [24, 3, 1, 1], 1), ("b", [24, 6, 1, 1], 4), ("c", [2, 24, 1, 1], 1)]
+        {
+            let w = b.param(&format!("{name}.weight"), &shape, Role::Weight).unwrap();
+            x = b.op(name, Conv { groups, ..Conv::default() }, &[x, w]).unwrap();
+        }
+        b.output("y", x).unwrap();
+        let units = trace(&b.finish().unwrap(), &TraceOptions::default()).unwrap();
+        let unit = |name: &str| units.units.iter().find(|u| u.name.starts_with(name)).unwrap();
+        assert_eq!((unit("a").channels, unit("b").channels), (6, 6));
+        // Of what a grouped filter reads, a channel of `a` is one; of what it computes, four.
+        assert_eq!((step(unit("a"), 16), step(unit("b"), 16)), (16, 4));
+        assert_eq!(step(unit("c"), 16), 16);
     }
 }

@@ -10,7 +10,10 @@ mod expand;
 mod export;
 mod inspect;
 mod prune;
+mod ptq;
+mod quantize;
 mod run;
+mod runtimes;
 mod sizes;
 mod test;
 mod train;
@@ -29,6 +32,7 @@ pub type Outcome = Result<(), Failure>;
     occam compress configs/quickstart.py\n  \
     occam train configs/fashion_mnist/resnet20.py --work-dir work_dirs/resnet20\n  \
     occam prune model.onnx --macs 0.5 -o small.onnx\n  \
+    occam quantize model.onnx --data images -o int8.onnx\n  \
     occam inspect configs/fashion_mnist/resnet20.py\n\n\
     Every command has its own examples: occam train --help")]
 pub struct Cli {
@@ -47,10 +51,12 @@ pub struct Cli {
 enum Command {
     Compress(compress::Args),
     Train(train::Args),
-    Test(test::Args),
+    Test(Box<test::Args>),
     Export(export::Args),
     Inspect(inspect::Args),
     Prune(Box<prune::Args>),
+    Quantize(Box<quantize::Args>),
+    Ptq(ptq::Args),
     Expand(expand::Args),
     Run(run::Args),
     Convert(convert::Args),
@@ -78,6 +84,8 @@ impl Cli {
             Command::Export(args) => args.run(self.json),
             Command::Inspect(args) => args.run(self.json),
             Command::Prune(args) => args.run(self.json),
+            Command::Quantize(args) => args.run(self.json),
+            Command::Ptq(args) => args.run(self.json),
             Command::Expand(args) => args.run(self.json),
             Command::Run(args) => args.run(self.json),
             Command::Convert(args) => args.run(self.json),

@@ -14,6 +14,8 @@ use occam_graph::{Array, Bindings, DType, Data, Dim, Fact, Weights};
 use occam_interp::Interpreter;
 use occam_io::npz;
 use occam_io::onnx::{self, ImportOptions, Imported, Input, ModelProto, import_model, read_model};
+use occam_quant::profiles::{self, Profile};
+use occam_quant::simulate::Simulator;
 use serde_json::json;
 
 use super::Outcome;
@@ -29,10 +31,12 @@ mod image;
     occam run model.onnx --inputs in.npz --outputs out.npz\n  \
     occam run model.onnx --inputs in.npz --expect out.npz --tolerance 1e-4\n  \
     occam run model.onnx --input-image cat.jpg --mean 123.675,116.28,103.53 --std 58.395,57.12,57.375\n  \
-    occam run model.onnx --random --dim batch=4 --iters 20\n\n\
+    occam run model.onnx --random --dim batch=4 --iters 20\n  \
+    occam run int8.onnx --random --integers\n\n\
     Arrays are given and returned by the names of the model's inputs and outputs. A model with one input takes the only array\n\
     of a .npz or a .npy file whatever it is called. Inputs that the file has elements for need not be given. Every operator is evaluated as its definition says; --engine runs the\n\
-    model as training does instead: its layers recognized, by the training kernels.")]
+    model as training does instead: its layers recognized, by the training kernels. --integers runs a quantized model as ONNX \
+    Runtime does, to the last bit where all is integers, on this processor or on the one that is named.")]
 pub struct Args {
     /// The model (.onnx)
     model: PathBuf,
@@ -64,7 +68,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
     /// How far an element may be from what is expected, relative to the largest of its output
-    #[arg(long, default_value_t = 1e-4, value_name = "X")]
+    #[arg(long, default_value_t = 1e-4, value_name = "X", value_parser = parse_tolerance)]
     tolerance: f64,
     /// Times it is run; the median is told
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -72,11 +76,20 @@ pub struct Args {
     /// Run it as training does
     #[arg(long)]
     engine: bool,
+    /// Run it with the integers of ONNX Runtime [default: on the processor at hand]: x86-vnni, x86-avx512, x86-avx2, arm
+    #[arg(long, value_parser = super::runtimes::parse_cpu, num_args = 0..=1, value_name = "CPU", conflicts_with = "engine")]
+    integers: Option<Option<&'static Profile>>,
 }
 
 pub fn parse_dim(text: &str) -> Result<(String, usize), String> {
     let (name, size) = text.rsplit_once('=').ok_or("a size is given as NAME=N")?;
     Ok((name.to_owned(), size.parse().map_err(|_| format!("`{size}` is no size"))?))
+}
+
+/// Nothing is more than what is no number: with that, whatever was found would be as expected.
+fn parse_tolerance(text: &str) -> Result<f64, String> {
+    let wanted = || format!("`{text}` is no number of 0 or more");
+    text.parse::<f64>().ok().filter(|x| *x >= 0.0).ok_or_else(wanted)
 }
 
 impl Args {
@@ -93,7 +106,8 @@ impl Args {
         let advised = |failure: Failure| self.advised(failure, &wanted);
         let imported = import_model(model, &self.model, &options).map_err(|e| advised(e.into()))?;
         let import_seconds = started.elapsed().as_secs_f64();
-        let mut runnable = Runnable::new(imported, self.engine).map_err(advised)?;
+        let cpu = self.integers.map(|cpu| cpu.unwrap_or_else(profiles::host));
+        let mut runnable = Runnable::new(imported, self.engine, cpu).map_err(advised)?;
         let mut seconds = Vec::new();
         let mut outputs = Weights::new();
         for _ in 0..self.iters {
@@ -209,6 +223,14 @@ impl Args {
                 ))
                 .with_help(format!("the model's inputs are:\n{}", list(&inputs))));
             }
+            if arrays.keys().all(String::is_empty) && arrays.len() == 1 && inputs.len() != 1 {
+                return Err(Failure::new(format!(
+                    "{} has one array without a name, and the model takes {}: give a .npz",
+                    path.display(),
+                    inputs.len()
+                ))
+                .with_help(format!("the model's inputs are:\n{}", list(&inputs))));
+            }
             let missing = inputs.iter().find(|(name, _)| !arrays.contains_key(name));
             if let Some((name, fact)) = missing {
                 let given: Vec<&str> = arrays.keys().map(String::as_str).collect();
@@ -264,10 +286,14 @@ impl Args {
 enum Runnable {
     Interpreted(Box<Imported>),
     Engine(Box<(Executor, Params)>),
+    Integers(Box<Simulator>),
 }
 
 impl Runnable {
-    fn new(mut imported: Imported, engine: bool) -> Result<Self, Failure> {
+    fn new(mut imported: Imported, engine: bool, cpu: Option<&'static Profile>) -> Result<Self, Failure> {
+        if let Some(cpu) = cpu {
+            return Ok(Self::Integers(Box::new(Simulator::new(&imported.graph, &imported.weights, cpu)?)));
+        }
         if !engine {
             return Ok(Self::Interpreted(Box::new(imported)));
         }
@@ -279,6 +305,7 @@ impl Runnable {
     fn run(&mut self, inputs: &Weights) -> Result<Weights, Failure> {
         match self {
             Self::Interpreted(m) => Ok(Interpreter::new(&m.graph, &m.weights)?.run(inputs)?),
+            Self::Integers(simulator) => Ok(simulator.run(inputs)?),
             Self::Engine(model) => {
                 let (executor, params) = &**model;
                 let graph = executor.graph().clone();
@@ -379,7 +406,8 @@ fn difference(found: &[f64], wanted: &[f64]) -> f64 {
 /// The smallest, the largest and the mean element; not numbers where there is none.
 fn statistics(array: &Array) -> (f64, f64, f64) {
     let v = numbers(array);
-    if v.is_empty() {
+    // Comparisons pass over what is no number.
+    if v.iter().all(|x| x.is_nan()) {
         return (f64::NAN, f64::NAN, f64::NAN);
     }
     let min = v.iter().copied().fold(f64::INFINITY, f64::min);
@@ -403,4 +431,25 @@ fn best(scores: &Array) -> Option<Vec<(usize, f64)>> {
     all.sort_by(|a, b| b.1.total_cmp(&a.1));
     all.truncate(5);
     Some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tolerance_is_a_number() {
+        assert_eq!(parse_tolerance("1e-3").unwrap(), 1e-3);
+        assert_eq!(parse_tolerance("0").unwrap(), 0.0);
+        for wrong in ["nan", "-1", "x", ""] {
+            assert!(parse_tolerance(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn statistics_of_what_is_no_number() {
+        let array = Array::from_f32([2], vec![f32::NAN; 2]).unwrap();
+        let (min, max, mean) = statistics(&array);
+        assert!(min.is_nan() && max.is_nan() && mean.is_nan());
+    }
 }

@@ -136,6 +136,32 @@ fn sum_of(run: &[[u8; 4]], f: impl Fn(f32) -> f32 + Copy) -> f64 {
         .sum()
 }
 
+/// As [`sum_of`], and adds `f` of each element to `into`: the row comes from memory once.
+fn sum_and_add(run: &[[u8; 4]], into: &mut [f32], f: impl Fn(f32) -> f32 + Copy) -> f64 {
+    run.chunks(RUN)
+        .zip(into.chunks_mut(RUN))
+        .map(|(part, into)| {
+            let ((blocks, rest), (into, into_rest)) =
+                (part.as_chunks::<LANES>(), into.as_chunks_mut::<LANES>());
+            let mut lanes = [0f32; LANES];
+            for (block, into) in blocks.iter().zip(into) {
+                for ((lane, &x), into) in lanes.iter_mut().zip(block).zip(into) {
+                    let x = f(f32::from_le_bytes(x));
+                    *lane += x;
+                    *into += x;
+                }
+            }
+            let mut tail = 0f32;
+            for (&x, into) in rest.iter().zip(into_rest) {
+                let x = f(f32::from_le_bytes(x));
+                tail += x;
+                *into += x;
+            }
+            f64::from(lanes.iter().sum::<f32>() + tail)
+        })
+        .sum()
+}
+
 /// Elements that one thread takes at a time: a number that does not depend on the threads, so that no sum does.
 const PIECE: usize = 1 << 20;
 /// Rows that are added to each other in `f32`.
@@ -163,22 +189,17 @@ fn by_axis(
     if width == 0 || axes.iter().any(|&a| a > 1) {
         return axes.iter().map(|&axis| along(axis)).collect();
     }
-    let (wants_rows, wants_columns) = (axes.contains(&0), axes.contains(&1));
+    let wants_columns = axes.contains(&1);
     let piece = |rows: &[[u8; 4]]| {
-        let (mut by_row, mut by_column) = (Vec::new(), Vec::new());
-        if wants_rows {
-            by_row.extend(rows.chunks_exact(width).map(|row| sum_of(row, f)));
-        }
-        if wants_columns {
-            by_column.resize(width, 0f64);
-            let mut partial = vec![0f32; width];
-            for some in rows.chunks(ROWS * width) {
-                for row in some.chunks_exact(width) {
-                    partial.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f(f32::from_le_bytes(x)));
-                }
-                let added = by_column.iter_mut().zip(&mut partial);
-                added.for_each(|(all, part)| *all += f64::from(std::mem::take(part)));
+        let mut by_row = Vec::with_capacity(rows.len() / width);
+        let mut by_column = vec![0f64; if wants_columns { width } else { 0 }];
+        let mut partial = vec![0f32; by_column.len()];
+        for some in rows.chunks(ROWS * width) {
+            for row in some.chunks_exact(width) {
+                by_row.push(if wants_columns { sum_and_add(row, &mut partial, f) } else { sum_of(row, f) });
             }
+            let added = by_column.iter_mut().zip(&mut partial);
+            added.for_each(|(all, part)| *all += f64::from(std::mem::take(part)));
         }
         (by_row, by_column)
     };

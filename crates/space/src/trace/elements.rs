@@ -18,6 +18,13 @@ pub(crate) struct Slot {
     pub len: u32,
 }
 
+impl Slot {
+    /// The numbers of its elements.
+    pub fn elements(&self) -> std::ops::Range<usize> {
+        self.start as usize..(self.start + self.len) as usize
+    }
+}
+
 /// All axes of known sizes, in order of their values.
 pub(crate) struct Slots {
     pub all: Vec<Slot>,
@@ -121,6 +128,19 @@ impl Classes {
         }
     }
 
+    /// By element the first of its class.
+    pub fn firsts(&mut self) -> &[u32] {
+        // A parent comes before its children, and is a first element by the time they are reached.
+        for i in 0..self.parent.len() {
+            let up = self.parent.get(i).map_or(i, |&p| p as usize);
+            let first = self.parent.get(up).copied().unwrap_or_default();
+            if let Some(p) = self.parent.get_mut(i) {
+                *p = first;
+            }
+        }
+        &self.parent
+    }
+
     /// The reason of the class of an element.
     pub fn reason(&mut self, element: u32) -> u32 {
         let root = self.find(element);
@@ -143,5 +163,7 @@ mod tests {
         assert_eq!((classes.reason(4), classes.reason(1)), (7, FREE));
         classes.join(3, 4);
         assert_eq!((classes.find(5), classes.reason(3)), (1, 7));
+        classes.join(5, 0);
+        assert_eq!(classes.firsts(), [0, 0, 0, 0, 0, 0]);
     }
 }

@@ -8,6 +8,7 @@ mod elements;
 mod reason;
 mod regroup;
 mod units;
+mod zeros;
 
 use occam_graph::{Axis, AxisMap, Correspondence, Graph, Node, Op, Port, Source, ValueId};
 
@@ -75,13 +76,14 @@ pub fn trace(graph: &Graph, options: &TraceOptions) -> Result<Trace> {
     tracer.keep_ends();
     let mut divided = Vec::new();
     let mut statistics = vec![false; tracer.slots.all.len()];
+    let zeros = zeros::Zeros::of(graph)?;
     for id in graph.order()? {
         let node = graph.node(id)?;
         let (inputs, outputs) = (graph.known(&node.inputs)?, graph.facts(&node.outputs)?);
         let map = node.op.family().axes_known(&inputs, &outputs);
         tracer.link(node, &map);
-        for axis in &map.statistics {
-            if let Some(s) = tracer.slot(node, *axis).and_then(|s| statistics.get_mut(s)) {
+        for axis in map.statistics.iter().copied().chain(zeros.summed(node, &map)) {
+            if let Some(s) = tracer.slot(node, axis).and_then(|s| statistics.get_mut(s)) {
                 *s = true;
             }
         }

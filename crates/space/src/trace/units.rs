@@ -20,6 +20,29 @@ fn spread(slot: usize) -> u64 {
     z ^ (z >> 31)
 }
 
+/// By element its class, and by class its unit and its number there.
+struct Places {
+    class: Vec<u32>,
+    places: Vec<(u32, u32)>,
+}
+
+impl Places {
+    /// The unit of an element, and which of its channels it is; none where no layer computes or reads it.
+    fn of(&self, element: u32) -> Option<(u32, u32)> {
+        self.places.get(at(&self.class, element) as usize).copied()
+    }
+}
+
+fn at(list: &[u32], index: u32) -> u32 {
+    list.get(index as usize).copied().unwrap_or(NONE)
+}
+
+fn set(list: &mut [u32], index: u32, value: u32) {
+    if let Some(x) = list.get_mut(index as usize) {
+        *x = value;
+    }
+}
+
 /// A channel axis of a layer.
 struct Site {
     slot: usize,
@@ -31,55 +54,47 @@ impl Tracer<'_> {
     /// Classes that are on the same slots equally often are the channels of one unit.
     pub(super) fn units(mut self, statistics: &[bool]) -> Result<Trace> {
         let sites = self.sites()?;
-        let mut place = vec![NONE; self.slots.elements];
-        for site in &sites {
-            let Some(&s) = self.slots.get(site.slot) else { continue };
-            for e in s.start..s.start + s.len {
-                let root = self.classes.find(e) as usize;
-                if let Some(p) = place.get_mut(root) {
-                    *p = 0;
-                }
+        let firsts = self.classes.firsts().to_vec();
+        let mut class = vec![NONE; firsts.len()];
+        for s in sites.iter().filter_map(|site| self.slots.get(site.slot)) {
+            for &first in firsts.get(s.elements()).unwrap_or_default() {
+                set(&mut class, first, 0);
             }
         }
-        let mut signatures = vec![(0u64, 0u32); self.slots.elements];
-        let slots = self.slots.all.clone();
-        for (i, s) in slots.iter().enumerate() {
+        // The classes that layers compute or read, numbered in order of their first elements; few of all elements are firsts.
+        let mut kept = Vec::new();
+        for (root, class) in (0..).zip(&mut class).filter(|(_, c)| **c != NONE) {
+            *class = kept.len() as u32;
+            kept.push(self.classes.reason(root) != FREE);
+        }
+        // From here on by element, not only by first one.
+        for (i, &first) in firsts.iter().enumerate() {
+            let of_first = at(&class, first);
+            set(&mut class, i as u32, of_first);
+        }
+        let mut signatures = vec![(0u64, 0u32); kept.len()];
+        for (i, s) in self.slots.all.iter().enumerate() {
             let mark = spread(i);
-            for e in s.start..s.start + s.len {
-                let root = self.classes.find(e) as usize;
-                if place.get(root).copied() == Some(0)
-                    && let Some((sum, count)) = signatures.get_mut(root)
-                {
+            for &c in class.get(s.elements()).unwrap_or_default() {
+                if let Some((sum, count)) = signatures.get_mut(c as usize) {
                     *sum = sum.wrapping_add(mark);
                     *count += 1;
                 }
             }
         }
-        // From here on `place` of a root is its number in its unit, and `of_unit` the unit.
-        let mut of_unit = vec![NONE; self.slots.elements];
-        let mut found: IndexMap<(u64, u32, u32), u32> = IndexMap::new();
-        for root in 0..self.slots.elements {
-            let (Some(p), Some(&(sum, count))) = (place.get_mut(root), signatures.get(root)) else {
-                continue;
-            };
-            if *p == NONE || count == 0 {
-                continue;
-            }
-            let reason = self.classes.reason(root as u32);
-            let kept = u32::from(reason != FREE);
+        let mut found: IndexMap<(u64, u32, bool), u32> = IndexMap::new();
+        let mut places = Vec::with_capacity(kept.len());
+        for (&(sum, count), kept) in signatures.iter().zip(kept) {
             let entry = found.entry((sum, count, kept));
-            let unit = entry.index();
+            let unit = entry.index() as u32;
             let number = entry.or_insert(0);
-            *p = *number;
+            places.push((unit, *number));
             *number += 1;
-            if let Some(u) = of_unit.get_mut(root) {
-                *u = unit as u32;
-            }
         }
-        let counts: Vec<u32> = found.values().copied().collect();
-        let mut units: Vec<Unit> = counts.iter().map(|&n| empty(n as usize)).collect();
-        self.fill(&mut units, &of_unit, &place, statistics);
-        let first = self.name(&mut units, &sites, &of_unit);
+        let mut units: Vec<Unit> = found.values().map(|&n| empty(n as usize)).collect();
+        let places = Places { class, places };
+        self.fill(&mut units, &places, statistics);
+        let first = self.name(&mut units, &sites, &places);
         // In the order in which layers first compute or read them.
         let mut units: Vec<(usize, Unit)> = first.into_iter().zip(units).collect();
         units.retain(|(_, u)| !u.name.is_empty());
@@ -92,7 +107,8 @@ impl Tracer<'_> {
         let mut sites = Vec::new();
         let mut modules: HashMap<ValueId, &str> = HashMap::new();
         for (path, calls) in self.graph.modules() {
-            for &v in calls.iter().flat_map(|c| &c.outputs) {
+            // A module that does nothing computes nothing.
+            for &v in calls.iter().filter(|c| c.inputs != c.outputs).flat_map(|c| &c.outputs) {
                 let deepest = modules.entry(v).or_insert(path);
                 if path.len() > deepest.len() {
                     *deepest = path;
@@ -119,15 +135,13 @@ impl Tracer<'_> {
     }
 
     /// Adds every slot's elements to the members of their units, the reasons, and whether they are exact.
-    fn fill(&mut self, units: &mut [Unit], of_unit: &[u32], place: &[u32], statistics: &[bool]) {
-        let slots = self.slots.all.clone();
-        for (i, s) in slots.iter().enumerate() {
+    fn fill(&self, units: &mut [Unit], places: &Places, statistics: &[bool]) {
+        for (i, s) in self.slots.all.iter().enumerate() {
             let mut here: HashMap<u32, Vec<(u32, u32)>> = HashMap::new();
             let mut last: Option<(u32, Vec<(u32, u32)>)> = None;
             for index in 0..s.len {
-                let root = self.classes.find(s.start + index) as usize;
-                let Some(&unit) = of_unit.get(root).filter(|&&u| u != NONE) else { continue };
-                let entry = (place.get(root).copied().unwrap_or(0), index);
+                let Some((unit, number)) = places.of(s.start + index) else { continue };
+                let entry = (number, index);
                 match &mut last {
                     Some((current, list)) if *current == unit => list.push(entry),
                     _ => {
@@ -158,16 +172,13 @@ impl Tracer<'_> {
 
     /// Names units by the layers that compute and read them, and says why they must stay; by unit, which of `sites` is the
     /// first.
-    fn name(&mut self, units: &mut [Unit], sites: &[Site], of_unit: &[u32]) -> Vec<usize> {
+    fn name(&mut self, units: &mut [Unit], sites: &[Site], places: &Places) -> Vec<usize> {
         let mut first = vec![usize::MAX; units.len()];
         for (number, site) in sites.iter().enumerate() {
             let Some(&s) = self.slots.get(site.slot) else { continue };
             let mut run: Option<(u32, usize)> = None;
             for index in 0..=s.len {
-                let unit = (index < s.len).then(|| {
-                    let root = self.classes.find(s.start + index) as usize;
-                    of_unit.get(root).copied().unwrap_or(NONE)
-                });
+                let unit = (index < s.len).then(|| places.of(s.start + index).map_or(NONE, |(unit, _)| unit));
                 if let Some((of, start)) = run
                     && unit != Some(of)
                 {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use occam_config::{Error as ConfigError, Kind, Value};
+use occam_config::{Error as ConfigError, Kind, Registry, Value};
 use occam_data::{DataPreprocessor, Dataset, Evaluator, Loader, LoaderConfig, LoaderOptions, Sampler, Seed};
 
 use super::load_from;
@@ -23,7 +23,7 @@ use crate::{Algorithm, Result, hooks, loops, schedules};
 fn preprocessor(
     config: &Value,
     algorithm: &dyn Algorithm,
-    options: &RunOptions<'_>,
+    registry: &Registry,
 ) -> Result<Arc<dyn DataPreprocessor>> {
     let default = Value::from(occam_config::Dict::new());
     let own = algorithm.data_preprocessor().filter(|v| !v.is_none());
@@ -36,7 +36,27 @@ fn preprocessor(
     if let (Some(dict), Some(augments)) = (value.as_dict_mut(), algorithm.architecture().batch_augments()) {
         dict.insert("batch_augments", augments.clone());
     }
-    Ok(options.registry.build::<dyn DataPreprocessor>(&value)?.into())
+    Ok(registry.build::<dyn DataPreprocessor>(&value)?.into())
+}
+
+/// Data that a config has beside those of its run, such as those that a quantization is calibrated by: `dataloader` is read
+/// as any other, and images are prepared as the run's.
+///
+/// # Errors
+/// The config is wrong, or the data cannot be read.
+pub fn data_loader(
+    config: &Value,
+    dataloader: &Value,
+    algorithm: &dyn Algorithm,
+    registry: &Registry,
+    seed: Seed,
+) -> Result<Loader> {
+    let keys = LoaderConfig::from_value(dataloader)?;
+    let dataset = registry.build::<dyn Dataset>(&keys.dataset)?;
+    let sampler = registry.build::<dyn Sampler>(&keys.sampler)?;
+    let preprocessor = preprocessor(config, algorithm, registry)?;
+    let loading = LoaderOptions { seed, ..keys.options };
+    Ok(Loader::new(dataset.into(), preprocessor, sampler.into(), loading)?)
 }
 
 /// Whether and from where to go on: what the call says, else the config's `resume`.
@@ -85,7 +105,7 @@ impl Runner {
         };
         let env = Env { registry, loader: options.loader, seed, device: options.device.clone() };
         let mut algorithm = env.algorithm(need(config, "model", "every run")?)?;
-        let preprocessor = preprocessor(config, &*algorithm, &options)?;
+        let preprocessor = preprocessor(config, &*algorithm, registry)?;
         let load = |keys: LoaderConfig| -> Result<Loader> {
             let dataset = make(&keys.dataset, registry)?;
             let sampler = registry.build::<dyn Sampler>(&keys.sampler)?;
@@ -239,7 +259,7 @@ fn training(
     Ok(Training { loader, train_loop: Some(train_loop), optim, schedules, length, by_epoch, last_lr })
 }
 
-/// Takes `pretrained` files and `Pretrained` rules out of a model's config.
+/// Takes `pretrained` files, `Pretrained` rules and `float_checkpoint` out of a model's config.
 pub(crate) fn forget_checkpoints(value: &mut Value) {
     let is_rule = |v: &Value| v.type_name() == Some("Pretrained");
     if let Kind::List(items) | Kind::Tuple(items) = &mut value.kind {
@@ -250,7 +270,8 @@ pub(crate) fn forget_checkpoints(value: &mut Value) {
         dict.retain(|key, v| {
             let file = key.as_str() == Some("pretrained") && v.as_str().is_some();
             let rule = key.as_str() == Some("init_cfg") && is_rule(v);
-            !(file || rule)
+            let float = key.as_str() == Some("float_checkpoint");
+            !(file || rule || float)
         });
         dict.iter_mut().for_each(|(_, v)| forget_checkpoints(v));
     }

@@ -85,7 +85,10 @@ pub(super) fn load(value: &Value, model: Option<&Value>, algorithm: &mut dyn Alg
             let weights = match config.names {
                 Source::Mmcls => weights,
                 source => {
-                    let backbone = backbone(config.arch.as_deref(), model).map_err(|e| e.at(value))?;
+                    let arch = config.arch.as_deref();
+                    let backbone = backbone(source, arch, model).map_err(|e| e.at(value))?;
+                    let graph = algorithm.architecture().graph();
+                    names::check(source, &backbone, arch, graph, "").map_err(|e| e.at(value))?;
                     names::rename(source, &backbone, &weights).map_err(|e| e.at(value))?.0
                 }
             };
@@ -102,9 +105,9 @@ pub(super) fn load(value: &Value, model: Option<&Value>, algorithm: &mut dyn Alg
 }
 
 /// The class of the backbone whose names a file has: of the architecture `arch`, else of the model's.
-fn backbone(arch: Option<&str>, model: Option<&Value>) -> Result<String, ConfigError> {
+fn backbone(source: Source, arch: Option<&str>, model: Option<&Value>) -> Result<String, ConfigError> {
     if let Some(arch) = arch {
-        return Ok(names::backbone_of(arch)?.to_owned());
+        return Ok(names::backbone_of(source, arch)?.to_owned());
     }
     let model = model.map(|m| m.get("architecture").unwrap_or(m));
     let class = model.and_then(|m| m.get("backbone")?.type_name());

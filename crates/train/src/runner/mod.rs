@@ -8,6 +8,7 @@ mod settings;
 mod train;
 mod trial;
 
+pub use config::data_loader;
 pub(crate) use config::forget_checkpoints;
 pub(crate) use settings::seed;
 pub use settings::{NAMES, strange_names};

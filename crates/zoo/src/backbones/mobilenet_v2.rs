@@ -18,6 +18,8 @@ use crate::{Net, NormCfg, Result};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
+    #[serde(default = "colors")]
+    in_channels: usize,
     #[serde(default = "one")]
     widen_factor: f64,
     #[serde(default = "last")]
@@ -38,6 +40,9 @@ struct Config {
     init_cfg: InitCfg,
 }
 
+fn colors() -> usize {
+    3
+}
 fn one() -> f64 {
     1.0
 }
@@ -56,6 +61,7 @@ fn batch_norm() -> Option<NormCfg> {
 ///
 /// | key | default | |
 /// |---|---|---|
+/// | `in_channels` | 3 | channels of the image; the original has 3 alone |
 /// | `widen_factor` | 1.0 | scales all widths; they are rounded to multiples of 8 |
 /// | `out_indices` | (7,) | stages whose features are returned; the last one, 7, is the 1x1 convolution to 1280 channels |
 /// | `norm_cfg` | `dict(type='BN')` | or None: convolutions have biases then |
@@ -86,6 +92,9 @@ const STAGES: [[usize; 4]; 7] = [
 
 fn parse(value: &Value) -> Result<MobileNetV2> {
     let config: Config = value.parse()?;
+    if config.in_channels == 0 {
+        return refuse("in_channels must be 1 or more");
+    }
     if !(config.widen_factor.is_finite() && config.widen_factor > 0.0) {
         return refuse(format!("widen_factor={} must be above 0", config.widen_factor));
     }
@@ -173,7 +182,7 @@ impl MobileNetV2 {
 
 impl Backbone for MobileNetV2 {
     fn in_channels(&self) -> usize {
-        3
+        self.config.in_channels
     }
 
     fn build(&self, net: &mut Net, x: ValueId) -> Result<Vec<ValueId>> {

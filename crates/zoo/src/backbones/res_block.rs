@@ -97,7 +97,8 @@ impl BlockCfg<'_> {
         let y = if drop_path > LEAST_DROP_PATH {
             net.dropout("drop_path", y, drop_path, DropUnit::Sample)?
         } else {
-            y
+            // A module all the same, which does nothing.
+            net.layer("drop_path", &[y], |_| Ok(y))?
         };
         let sum = net.op("add", Binary::Add, &[y, identity])?;
         net.relu("relu", sum)

@@ -3,6 +3,7 @@
 //! A map says where a parameter of torchvision's or timm's model goes in the `ImageClassifier` of the same architecture.
 //! Positions that depend on the depth of a model are found from its own names, so one map serves all of a family's sizes.
 
+mod archs;
 mod convnext;
 mod densenet;
 mod efficientnet;
@@ -18,12 +19,15 @@ mod swin_transformer;
 mod vgg;
 mod vision_transformer;
 
-use occam_config::suggest;
+use std::fmt;
+
 use occam_graph::{Array, Weights};
 use serde::Deserialize;
 
+pub use self::archs::{backbone_of, check, config_of};
+
 /// Whose names weights have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// `torchvision.models`.
@@ -36,31 +40,35 @@ pub enum Source {
     Mmcls,
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Torchvision => "torchvision",
+            Self::Timm => "timm",
+            Self::EfficientnetPytorch => "efficientnet-pytorch",
+            Self::Mmcls => "mmcls",
+        })
+    }
+}
+
 /// A map of one name; none where the family has no such parameter.
 type Map = fn(&State<'_>, &str, &[&str]) -> Option<String>;
 
 /// A weight as the model of the given name's parameter takes it; none where that is as it is.
 type Form = fn(&str, &Array) -> Option<Array>;
 
-/// Classes of backbones that share their names, how such architectures are called elsewhere, and the maps.
+/// Classes of backbones that share their names, and the maps.
 struct Family {
     backbones: &'static [&'static str],
-    archs: &'static [&'static str],
     torchvision: Option<Map>,
     timm: Option<Map>,
     efficientnet_pytorch: Option<Map>,
     form: Form,
 }
 
-const fn family(
-    backbones: &'static [&'static str],
-    archs: &'static [&'static str],
-    torchvision: Map,
-    timm: Map,
-) -> Family {
+const fn family(backbones: &'static [&'static str], torchvision: Map, timm: Map) -> Family {
     Family {
         backbones,
-        archs,
         torchvision: Some(torchvision),
         timm: Some(timm),
         efficientnet_pytorch: None,
@@ -69,55 +77,34 @@ const fn family(
 }
 
 /// A family of torchvision alone, whose weights are here as they are there.
-const fn of_torchvision(
-    backbones: &'static [&'static str],
-    archs: &'static [&'static str],
-    torchvision: Map,
-) -> Family {
-    Family { timm: None, form: as_it_is, ..family(backbones, archs, torchvision, torchvision) }
+const fn of_torchvision(backbones: &'static [&'static str], torchvision: Map) -> Family {
+    Family { timm: None, form: as_it_is, ..family(backbones, torchvision, torchvision) }
 }
 
 const TABLE: &[Family] = &[
-    of_torchvision(&["AlexNet"], &["alexnet"], same::alexnet),
-    Family {
-        form: convnext::form,
-        ..family(&["ConvNeXt"], &["convnext_"], convnext::torchvision, convnext::timm)
-    },
-    family(&["DenseNet"], &["densenet"], densenet::map, densenet::map),
+    of_torchvision(&["AlexNet"], same::alexnet),
+    Family { form: convnext::form, ..family(&["ConvNeXt"], convnext::torchvision, convnext::timm) },
+    family(&["DenseNet"], densenet::map, densenet::map),
     Family {
         efficientnet_pytorch: Some(efficientnet::efficientnet_pytorch),
-        ..family(
-            &["EfficientNet"],
-            &["efficientnet_b", "efficientnet-b", "efficientnet_lite", "efficientnet-lite"],
-            efficientnet::torchvision,
-            efficientnet::timm,
-        )
+        ..family(&["EfficientNet"], efficientnet::torchvision, efficientnet::timm)
     },
-    of_torchvision(&["GoogLeNet"], &["googlenet"], same::googlenet),
-    Family {
-        form: as_it_is,
-        ..family(&["InceptionV3"], &["inception_v3"], same::inception_v3, same::inception_v3)
-    },
-    Family { form: as_it_is, ..family(&["MNASNet"], &["mnasnet"], mnasnet::torchvision, mnasnet::timm) },
-    family(&["MobileNetV2"], &["mobilenet_v2", "mobilenetv2"], mobilenet_v2::torchvision, mobilenet_v2::timm),
-    family(&["MobileNetV3"], &["mobilenet_v3", "mobilenetv3"], mobilenet_v3::torchvision, mobilenet_v3::timm),
-    family(&["RegNet"], &["regnet"], regnet::torchvision, regnet::timm),
-    family(
-        &["ResNet", "ResNeXt", "SEResNet", "SEResNeXt"],
-        &["resnet", "resnext", "wide_resnet", "seresnet", "seresnext"],
-        resnet::map,
-        resnet::map,
-    ),
-    family(&["ShuffleNetV2"], &["shufflenet_v2"], shufflenet_v2::torchvision, shufflenet_v2::torchvision),
-    of_torchvision(&["SqueezeNet"], &["squeezenet"], same::squeezenet),
+    of_torchvision(&["GoogLeNet"], same::googlenet),
+    Family { form: as_it_is, ..family(&["InceptionV3"], same::inception_v3, same::inception_v3) },
+    Family { form: as_it_is, ..family(&["MNASNet"], mnasnet::torchvision, mnasnet::timm) },
+    family(&["MobileNetV2"], mobilenet_v2::torchvision, mobilenet_v2::timm),
+    family(&["MobileNetV3"], mobilenet_v3::torchvision, mobilenet_v3::timm),
+    family(&["RegNet"], regnet::torchvision, regnet::timm),
+    family(&["ResNet", "ResNeXt", "SEResNet", "SEResNeXt"], resnet::map, resnet::map),
+    family(&["ShuffleNetV2"], shufflenet_v2::torchvision, shufflenet_v2::torchvision),
+    of_torchvision(&["SqueezeNet"], same::squeezenet),
     Family {
         form: swin_transformer::form,
-        ..family(&["SwinTransformer"], &["swin_"], swin_transformer::torchvision, swin_transformer::timm)
+        ..family(&["SwinTransformer"], swin_transformer::torchvision, swin_transformer::timm)
     },
-    family(&["VGG"], &["vgg"], vgg::torchvision, vgg::timm),
+    family(&["VGG"], vgg::torchvision, vgg::timm),
     family(
         &["VisionTransformer", "DistilledVisionTransformer"],
-        &["vit_", "deit_"],
         vision_transformer::torchvision,
         vision_transformer::timm,
     ),
@@ -186,7 +173,7 @@ pub fn rename(
         Source::Mmcls => None,
     };
     let Some(map) = map else {
-        return wrong(format!("{source:?} has no `{backbone}`"));
+        return wrong(format!("{source} has no `{backbone}`"));
     };
     let state = State(weights);
     let mut renamed = Weights::with_capacity(weights.len());
@@ -203,23 +190,6 @@ pub fn rename(
         }
     }
     Ok((renamed, unknown))
-}
-
-/// The class of the backbone of an architecture that torchvision or timm calls `arch`.
-///
-/// # Errors
-/// None is known by that name.
-pub fn backbone_of(arch: &str) -> Result<&'static str, occam_config::Error> {
-    let longest = |f: &'static Family| {
-        f.archs.iter().filter(|start| arch.starts_with(**start)).map(|start| start.len()).max()
-    };
-    let best = TABLE.iter().filter_map(|f| Some((longest(f)?, f))).max_by_key(|(length, _)| *length);
-    best.and_then(|(_, family)| family.backbones.first().copied()).ok_or_else(|| {
-        let known = || TABLE.iter().flat_map(|f| f.archs).copied();
-        let near = suggest(arch, known()).map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
-        let list = known().collect::<Vec<_>>().join(", ");
-        occam_config::Error::new(format!("no architecture `{arch}` is known; names begin with {list}{near}"))
-    })
 }
 
 /// `conv` and `bn` for the two members of a torchvision block.

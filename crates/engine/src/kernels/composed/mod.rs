@@ -10,6 +10,7 @@ pub(super) mod conv;
 pub(super) mod conv_transpose;
 pub(super) mod cross_entropy;
 pub(super) mod fake_quant;
+pub(super) mod look;
 pub(super) mod optim;
 pub(super) mod pool;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use occam_graph::onnx::{Attribute, Attributes, Onnx, Subgraph};
+use occam_graph::onnx::{Attribute, Attributes, Onnx, Subgraph, axis_of};
 use occam_graph::recognize::drop_unread;
 use occam_graph::{Array, Bindings, Dim, Fact, Graph, Op, ValueId};
 
@@ -314,7 +314,7 @@ impl<'a> Scope<'a> {
             outputs.iter().try_for_each(|o| self.constant(o, array.clone()))?;
             return Ok(());
         }
-        let hints = self.hints(&op, &inputs)?;
+        let hints = self.hints(node, &op, &inputs)?;
         for attribute in &node.attribute {
             let value = match plain(attribute)? {
                 Some(value) => value,
@@ -366,12 +366,29 @@ impl<'a> Scope<'a> {
     }
 
     /// Types of the inputs of a graph in a node, where these follow from the node's operands.
-    fn hints(&self, op: &Onnx, inputs: &[ValueId]) -> Result<Vec<Option<Fact>>, String> {
+    fn hints(&self, node: &NodeProto, op: &Onnx, inputs: &[ValueId]) -> Result<Vec<Option<Fact>>, String> {
         if !matches!(op.op_type.as_str(), "Loop" | "Scan") {
             return Ok(Vec::new());
         }
         let facts = self.graph.facts(inputs).map_err(|e| e.to_string())?;
-        Ok(op.slots(facts.into_iter().cloned()))
+        let mut hints = op.slots(facts.into_iter().cloned());
+        if op.op_type == "Scan" {
+            let given = |name: &str| node.attribute.iter().find(|a| a.name() == name);
+            let scans = given("num_scan_inputs").map_or(0, |a| usize::try_from(a.i()).unwrap_or(0));
+            let axes = given("scan_input_axes").map_or(&[][..], |a| &a.ints);
+            let states = hints.len().saturating_sub(scans);
+            // The body is given one slice after another.
+            for (k, hint) in hints.iter_mut().skip(states).enumerate() {
+                let Some(fact) = hint else { continue };
+                match axis_of(axes.get(k).copied().unwrap_or(0), fact.rank()) {
+                    Ok(axis) => {
+                        fact.shape.remove(axis);
+                    }
+                    Err(_) => *hint = None,
+                }
+            }
+        }
+        Ok(hints)
     }
 
     /// A graph in a node, and what it reads of the graphs around.
@@ -610,18 +627,26 @@ fn order(nodes: &[NodeProto]) -> Result<Vec<usize>, String> {
         return Ok(order);
     }
     let stuck = missing.iter().position(|&n| n > 0).and_then(|i| nodes.get(i));
-    Err(format!("node `{}` depends on itself", stuck.map_or("?", NodeProto::name)))
+    // Exporters leave most nodes without a name; the value that one makes always has one.
+    let name = |n: &NodeProto| match n.name() {
+        "" => n.output.first().cloned().unwrap_or_default(),
+        name => name.to_owned(),
+    };
+    Err(format!("node `{}` depends on itself", stuck.map_or_else(|| "?".to_owned(), name)))
 }
 
 /// Visits the names that a node reads, those that graphs in its attributes read of the graph around included.
-fn reads<'a>(node: &'a NodeProto, visit: &mut impl FnMut(&'a str)) {
+fn reads<'a>(node: &'a NodeProto, visit: &mut dyn FnMut(&'a str)) {
     node.input.iter().for_each(|v| visit(v));
-    let mut graphs: Vec<&'a GraphProto> = node.attribute.iter().filter_map(|a| a.g.as_deref()).collect();
-    while let Some(graph) = graphs.pop() {
-        for inner in &graph.node {
-            inner.input.iter().for_each(|v| visit(v));
-            graphs.extend(inner.attribute.iter().filter_map(|a| a.g.as_deref()));
-        }
+    for graph in node.attribute.iter().filter_map(|a| a.g.as_deref()) {
+        // What is defined inside hides what is called the same outside.
+        let own: HashSet<&str> = defined(graph).chain(graph.input.iter().map(ValueInfoProto::name)).collect();
+        let mut visit = |name: &'a str| {
+            if !own.contains(name) {
+                visit(name);
+            }
+        };
+        graph.node.iter().for_each(|inner| reads(inner, &mut visit));
         graph.output.iter().for_each(|o| visit(o.name()));
     }
 }

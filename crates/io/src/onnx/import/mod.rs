@@ -9,6 +9,7 @@ mod fold;
 mod functions;
 mod origin;
 mod promote;
+mod raise;
 mod tensor;
 
 use std::collections::{BTreeSet, HashSet};

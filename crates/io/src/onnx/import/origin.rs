@@ -7,7 +7,7 @@ use occam_graph::{Graph, Weights};
 use super::Input;
 use super::tensor::array;
 use crate::Result;
-use crate::onnx::export::{ExportOptions, export_with};
+use crate::onnx::export::{ExportOptions, export_with, name_domains};
 use crate::onnx::proto::{
     GraphProto, ModelProto, NodeDeviceConfigurationProto, NodeProto, OperatorSetIdProto,
     StringStringEntryProto, TensorAnnotation, TensorProto, TypeProto, ValueInfoProto, type_proto,
@@ -66,6 +66,15 @@ impl Origin {
             .map_or(1, OperatorSetIdProto::version)
     }
 
+    /// Makes the file one of another version of ONNX's operator set, which is read from version `format` of the file format on.
+    pub(super) fn set_opset(&mut self, opset: i64, format: i64) {
+        self.model.ir_version = Some(self.model.ir_version().max(format));
+        let own = self.model.opset_import.iter_mut().find(|o| matches!(o.domain(), "" | "ai.onnx"));
+        if let Some(own) = own {
+            own.version = Some(opset);
+        }
+    }
+
     /// The program that wrote the file, with its version.
     pub fn producer(&self) -> String {
         [self.model.producer_name(), self.model.producer_version()].join(" ").trim().to_owned()
@@ -106,7 +115,9 @@ pub fn export_imported(graph: &Graph, weights: &Weights, origin: &Origin) -> Res
     written.input.sort_by_key(|info| place(info).unwrap_or(usize::MAX));
     written.name = Some(origin.notes.name.clone());
     origin.notes.write(&mut written);
-    Ok(ModelProto { graph: Some(written), ..origin.model.clone() })
+    let mut model = ModelProto { graph: Some(written), ..origin.model.clone() };
+    name_domains(&mut model);
+    Ok(model)
 }
 
 /// What a graph's parts are told beside what they compute.

@@ -11,12 +11,14 @@ mod concat;
 mod conv;
 mod dropout;
 mod expand_batch;
+mod fake_quant;
 mod flatten;
 mod gem_pool;
 mod global_avg_pool;
 mod layer_norm;
 mod linear;
 mod mat_mul;
+mod norm_scale;
 mod onnx;
 mod pool;
 mod scale;
@@ -48,12 +50,14 @@ pub(super) fn form(op: &Op) -> &dyn OnnxForm {
         Op::Conv(op) => op,
         Op::Dropout(op) => op,
         Op::ExpandBatch(op) => op,
+        Op::FakeQuant(op) => op,
         Op::Flatten(op) => op,
         Op::GemPool(op) => op,
         Op::GlobalAvgPool(op) => op,
         Op::LayerNorm(op) => op,
         Op::Linear(op) => op,
         Op::MatMul(op) => op,
+        Op::NormScale(op) => op,
         Op::Onnx(op) => op,
         Op::Pool(op) => op,
         Op::Scale(op) => op,

@@ -2,6 +2,8 @@
 
 mod onnx;
 
+pub use onnx::raise;
+
 use std::path::{Path, PathBuf};
 
 use occam_config::Value;
@@ -26,7 +28,8 @@ const SHOWN: usize = 10;
     occam convert resnet18.pth resnet18.safetensors --from torchvision --config resnet18.py\n  \
     occam convert epoch_100.pth weights.safetensors --key ema_state_dict\n  \
     occam convert weights.safetensors weights.pth --key-map '^encoder\\.=backbone.'\n  \
-    occam convert model.onnx simple.onnx\n\n\
+    occam convert model.onnx simple.onnx\n  \
+    occam convert old.onnx new.onnx --opset 21\n\n\
     Of an ONNX file, what follows from constants is computed, and layers that exporters write out in several nodes become one.\n\
     Names, texts and the version of the operators stay.\n\n\
     With --config, the weights are compared with its model, and only those of it are written.\n\
@@ -69,6 +72,9 @@ pub struct Args {
     /// Sizes that an ONNX file leaves open, to be fixed: `batch=1`
     #[arg(long, value_name = "NAME=N", value_parser = super::run::parse_dim, conflicts_with = "as_is")]
     dim: Vec<(String, usize)>,
+    /// Operator set of the ONNX file that is written, not older than that of the one that is read
+    #[arg(long, value_name = "N", conflicts_with = "as_is")]
+    opset: Option<i64>,
     #[command(flatten)]
     search: SearchArgs,
 }
@@ -92,16 +98,35 @@ enum From {
 }
 
 impl Args {
+    /// An option that was given and says nothing of an ONNX file.
+    fn of_weights(&self) -> Option<&'static str> {
+        let given = [
+            ("--to", self.to.is_some()),
+            ("--key", self.key.is_some()),
+            ("--prefix", self.prefix.is_some()),
+            ("--key-map", !self.key_map.is_empty()),
+            ("--from", self.from.is_some()),
+            ("--config", self.config.is_some()),
+        ];
+        given.iter().find(|(_, given)| *given).map(|(name, _)| *name)
+    }
+
     pub fn run(self, json: bool) -> Outcome {
         match (is_onnx(&self.input), is_onnx(&self.output)) {
             (true, true) => {
+                if let Some(option) = self.of_weights() {
+                    return Err(Failure::new(format!("{option} is for weights, this is an ONNX file")));
+                }
                 return match self.as_is {
                     true => onnx::copy(&self.input, &self.output, json),
-                    false => onnx::convert(&self.input, &self.output, &self.dim, json),
+                    false => onnx::convert(&self.input, &self.output, &self.dim, self.opset, json),
                 };
             }
             (false, false) if !self.dim.is_empty() => {
                 return Err(Failure::new("--dim is for ONNX files, this one has weights alone"));
+            }
+            (false, false) if self.opset.is_some() => {
+                return Err(Failure::new("--opset is for ONNX files, this one has weights alone"));
             }
             (false, false) if self.as_is => {
                 return Err(Failure::new("--as-is is for ONNX files, this one has weights alone"));
@@ -137,7 +162,7 @@ impl Args {
         let model = self.model()?;
         let mut unknown = Vec::new();
         if let Some(from) = self.from {
-            let (renamed, left) = self.rename(from, model.as_ref().map(|(_, b)| b.as_str()), &loaded)?;
+            let (renamed, left) = self.rename(from, model.as_ref(), &loaded)?;
             loaded.weights = renamed;
             unknown = left;
         }
@@ -211,7 +236,7 @@ impl Args {
     fn rename(
         &self,
         from: From,
-        backbone: Option<&str>,
+        model: Option<&(Graph, String)>,
         loaded: &Loaded,
     ) -> Result<(occam_graph::Weights, Vec<String>), Failure> {
         let source = match from {
@@ -220,15 +245,23 @@ impl Args {
             From::EfficientnetPytorch => Source::EfficientnetPytorch,
             From::Mmcls => Source::Mmcls,
         };
-        let backbone = match (&self.arch, backbone) {
-            (Some(arch), _) => names::backbone_of(arch)?,
-            (None, Some(backbone)) => backbone,
+        let backbone = match (&self.arch, model) {
+            (Some(arch), _) => names::backbone_of(source, arch)?,
+            (None, Some((_, backbone))) => backbone,
             (None, None) if source == Source::Mmcls => "",
             (None, None) => {
                 return Err(Failure::new("--from does not say of which architecture the names are")
                     .with_help("add --config CONFIG or --arch, such as `--arch resnet18`"));
             }
         };
+        match (model, &self.arch) {
+            (Some((graph, _)), arch) => names::check(source, backbone, arch.as_deref(), graph, "")?,
+            (None, Some(arch)) => match names::config_of(source, arch) {
+                "" => {}
+                config => eprintln!("the backbone of a config for {arch} of {source} says `{config}`"),
+            },
+            (None, None) => {}
+        }
         Ok(names::rename(source, backbone, &loaded.weights)?)
     }
 
@@ -272,7 +305,13 @@ impl Args {
 }
 
 fn failed(error: occam_io::Error) -> Failure {
-    Failure::new(error.to_string())
+    match error {
+        // What configs call it.
+        occam_io::Error::Option { option: "revise_keys", message } => {
+            Failure::new(format!("--key-map: {message}"))
+        }
+        other => Failure::new(other.to_string()),
+    }
 }
 
 /// The first of some names.

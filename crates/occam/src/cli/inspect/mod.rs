@@ -18,6 +18,7 @@ use report::Report;
 
 /// Show a model's layers, shapes and cost
 #[derive(clap::Args)]
+#[command(mut_arg("config", |a| a.value_name("FILE").help("The model: an ONNX file, or a config (.py, .yaml or .json)")))]
 #[command(after_help = "Examples:\n  \
     occam inspect configs/fashion_mnist/resnet20.py\n  \
     occam inspect model.onnx --dim batch=8\n  \

@@ -8,10 +8,11 @@ use occam_data::{DataPreprocessor, Dataset, DefaultSampler, Loader, LoaderOption
 use occam_graph::Graph;
 use serde_json::{Value as Json, json};
 
+use crate::cli::common::check_normalization;
 use crate::diagnostic::Failure;
 
 /// Where images are and how the model takes them.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Data")]
 pub struct DataArgs {
     /// Images: a folder for each class, or IDX files as Fashion-MNIST has them (labels must be numbers of the model's
@@ -113,6 +114,11 @@ pub struct Images {
 }
 
 impl DataArgs {
+    /// The same for measuring alone: a folder that says no part of itself is for that is whole.
+    pub fn for_testing(&self) -> Self {
+        Self { val_data: self.val_data.clone().or_else(|| self.data.clone()), ..self.clone() }
+    }
+
     /// The images for a model, whose first input takes them; none where none are given. `seed` draws what is held out.
     ///
     /// # Errors
@@ -139,14 +145,7 @@ impl DataArgs {
                     .with_help("--data is for models that take [N, 3, H, W] or [N, 1, H, W]"));
             }
         };
-        for (name, list) in [("--mean", &self.mean), ("--std", &self.std)] {
-            if !list.is_empty() && list.len() != 1 && list.len() != channels {
-                let found = list.len();
-                return Err(Failure::new(format!(
-                    "{name} has {found} numbers, the model's input {channels} channels"
-                )));
-            }
-        }
+        check_normalization(&self.mean, &self.std, channels)?;
         if train.kind == Kind::Idx && channels != 1 {
             return Err(Failure::new(format!(
                 "{} has grey images, the model takes {channels} channels",
@@ -263,6 +262,11 @@ impl Images {
     /// Whether every image has a class.
     pub fn labelled(&self) -> bool {
         self.train.kind != Kind::Unlabelled
+    }
+
+    /// The seed that images are drawn by.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// Channels, height and width of what the model gets.
@@ -429,15 +433,32 @@ impl Images {
     /// # Errors
     /// The images cannot be listed.
     pub fn sample(&self, count: usize) -> Result<Loader, Failure> {
-        let held = self.val.is_none().then_some(false);
+        self.sample_by(count, self.batch_size)
+    }
+
+    /// [`Images::sample`] in batches of `batch_size`.
+    ///
+    /// # Errors
+    /// As [`Images::sample`].
+    pub fn sample_by(&self, count: usize, batch_size: usize) -> Result<Loader, Failure> {
+        self.drawn(count, batch_size, self.seed)
+    }
+
+    /// So many images of those that are trained on, drawn by `seed`; of all where they have no classes, since no accuracy is
+    /// measured on any then.
+    ///
+    /// # Errors
+    /// The images cannot be listed.
+    pub fn drawn(&self, count: usize, batch_size: usize, seed: u64) -> Result<Loader, Failure> {
+        let held = (self.val.is_none() && self.labelled()).then_some(false);
         let dataset = self.dataset(&self.train, self.plain(&self.train), held);
         let set = self.registry.build::<dyn Dataset>(&dataset)?;
-        let set = Selection::random(set, count, Seed(self.seed));
+        let set = Selection::random(set, count, Seed(seed));
         let preprocessor: Arc<dyn DataPreprocessor> =
             self.registry.build::<dyn DataPreprocessor>(&self.preprocessor)?.into();
         let sampler = DefaultSampler { shuffle: false, ..DefaultSampler::default() };
         let options = LoaderOptions {
-            batch_size: self.batch_size,
+            batch_size,
             num_workers: self.workers,
             seed: Seed(self.seed),
             ..LoaderOptions::default()

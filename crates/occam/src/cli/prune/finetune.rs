@@ -29,12 +29,15 @@ pub struct FinetuneArgs {
     tau: f64,
     /// Learning rate of SGD (Nesterov, momentum 0.9) at the beginning; it falls to 0 as half a cosine
     #[arg(long, value_name = "LR", default_value_t = 0.02, value_parser = parse_positive)]
+    #[arg(requires = "finetune_epochs")]
     lr: f64,
     /// Weight decay
     #[arg(long, value_name = "WD", default_value_t = 5e-4, value_parser = parse_decay)]
+    #[arg(requires = "finetune_epochs")]
     weight_decay: f64,
     /// How training images are changed; letters and digits should not be flipped
     #[arg(long, value_name = "HOW,..", value_enum, value_delimiter = ',', default_value = "crop,flip")]
+    #[arg(requires = "finetune_epochs")]
     augment: Vec<Augment>,
     /// Where checkpoints and logs of the training go [default: work_dirs/<name of the output>]
     #[arg(long, value_name = "DIR", requires = "finetune_epochs")]

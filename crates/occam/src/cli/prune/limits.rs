@@ -30,10 +30,10 @@ pub struct LimitArgs {
 fn parse_ratio(text: &str) -> Result<(String, f64), String> {
     let (name, part) = text.rsplit_once('=').ok_or("a part is given as NAME=PART")?;
     let part: f64 = part.parse().map_err(|_| format!("`{part}` is no number"))?;
-    if (0.0..1.0).contains(&part) {
+    if (0.0..=1.0).contains(&part) {
         Ok((name.to_owned(), part))
     } else {
-        Err("the part must be in 0..1".into())
+        Err("the part must be from 0 to 1".into())
     }
 }
 
@@ -65,6 +65,18 @@ impl LimitArgs {
             })?;
         }
         Ok(limits)
+    }
+
+    /// An option that was given and does nothing where a subnet file says all widths.
+    pub fn beside_widths(&self) -> Option<&'static str> {
+        [
+            (!self.keep.is_empty(), "--keep"),
+            (!self.ratio.is_empty(), "--ratio"),
+            (self.uniform, "--uniform"),
+            (self.round_to.is_some(), "--round-to"),
+        ]
+        .into_iter()
+        .find_map(|(given, option)| given.then_some(option))
     }
 
     /// Whether every unit, or layer, loses the same part.

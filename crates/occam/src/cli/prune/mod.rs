@@ -31,6 +31,22 @@ use self::stages::Stages;
 use super::{Outcome, sizes};
 use crate::diagnostic::Failure;
 
+/// Options that say how channels go, and what is told of them: they mean nothing to single weights.
+const OF_CHANNELS: [&str; 12] = [
+    "importance",
+    "importance_images",
+    "normalizer",
+    "round_to",
+    "max_ratio",
+    "ratio",
+    "heads",
+    "dim",
+    "svg",
+    "dump_subnet",
+    "data",
+    "measure",
+];
+
 /// Remove the channels of an ONNX model that matter least, and write the smaller model
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -66,6 +82,7 @@ pub struct Args {
     /// Make weights 0 in place of removing channels: a part of all (0.5), or of each run along the inputs all but N of M (2:4);
     /// with --uniform the part is that of each layer
     #[arg(long, value_name = "PART|N:M", group = "target", requires = "output")]
+    #[arg(conflicts_with_all = OF_CHANNELS)]
     sparsity: Option<occam_prune::sparsity::Pattern>,
     /// Widths of units from a subnet file in place of a target: {\"UNIT\": WIDTH, ..} or a mutator's config
     #[arg(long, value_name = "FILE", group = "target")]
@@ -112,6 +129,14 @@ impl Args {
         if let (Some(pattern), Some(output)) = (self.sparsity, &self.output) {
             let (uniform, keep) = (self.limits.uniform(), self.limits.keep());
             return sparsity::run(&self.model, output, pattern, uniform, keep, json);
+        }
+        if let (Some(_), false, Some(option)) =
+            (&self.subnet, self.latency.wanted(), self.limits.beside_widths())
+        {
+            return Err(Failure::new(format!(
+                "--subnet says the width of every unit: {option} does nothing"
+            ))
+            .with_help(format!("leave {option} away, or change the file")));
         }
         let mut stages = Stages::new();
         let sized = self.target().is_some() || self.subnet.is_some() || self.latency.latency.is_some();

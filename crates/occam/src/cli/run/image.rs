@@ -6,6 +6,7 @@ use occam_data::decode::{ColorType, DecodeBackend, read};
 use occam_data::resize::{Interpolation, ResizeBackend, resize};
 use occam_graph::{Array, Bindings, DType, Data, Fact};
 
+use crate::cli::common::check_normalization;
 use crate::diagnostic::Failure;
 
 /// The image in the file, resized bilinearly to the input's size: `(x − mean) / std` of floats, `x` itself of `u8`.
@@ -50,14 +51,7 @@ pub fn input(
         [one] => *one,
         many => many.get(channel).copied().unwrap_or(default),
     };
-    for (name, list) in [("--mean", mean), ("--std", std)] {
-        if !list.is_empty() && list.len() != 1 && list.len() != depth {
-            let found = list.len();
-            return Err(Failure::new(format!(
-                "{name} has {found} numbers, the model's input {depth} channels"
-            )));
-        }
-    }
+    check_normalization(mean, std, depth)?;
     let mut order = Vec::with_capacity(height * width * depth);
     let pixels = image.pixels();
     // Decoded images are blue, green, red.
