@@ -288,6 +288,27 @@ fn ranges_are_chosen() {
     }
 }
 
+/// The values of images normalized to -1..1 are all halfway between the integers of that range.
+#[test]
+fn images_do_not_lie_between_integers() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("grey");
+    std::fs::create_dir_all(&folder).unwrap();
+    let pixels = [[0u8; 3 * 64 * 32], [255; 3 * 64 * 32]].concat();
+    std::fs::write(folder.join("a.ppm"), [&b"P6 64 64 255\n"[..], &pixels].concat()).unwrap();
+    let data = folder.display().to_string();
+    let flags = ["--data", data.as_str(), "--samples", "1", "--mean", "127.5", "--std", "127.5"];
+    let (_, model) = quantize(dir.path(), "g.onnx", &flags);
+    let input = model.graph.inputs()[0];
+    let (_, node) = model.graph.nodes().find(|(_, n)| n.inputs.first() == Some(&input)).unwrap();
+    let number = |i: usize| {
+        let value = model.graph.value(node.inputs[i]).unwrap();
+        let array = value.constant().or_else(|| model.weights.get(&value.name)).unwrap();
+        array.to_le_bytes()
+    };
+    assert_eq!((number(1), number(2)), ((1.0f32 / 127.0).to_le_bytes().to_vec(), vec![128]));
+}
+
 #[test]
 fn what_cannot_be_done_is_refused_with_advice() {
     let dir = tempfile::tempdir().unwrap();

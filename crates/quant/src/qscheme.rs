@@ -126,6 +126,33 @@ impl QScheme {
     }
 }
 
+/// How far a zero point may be from the middle between two integers to count as that, in steps.
+const HALFWAY: f32 = 1.0 / 64.0;
+
+impl QScheme {
+    /// `min..=max`, or about half a step more where 0 lies halfway between two of its integers, so that it is one.
+    ///
+    /// The 256 values of images normalized to `-1..=1` all lie halfway between the integers of that range: each is as wrong
+    /// as can be, and which way it is rounded follows from the last bit of a quotient, which differs between runtimes. Of
+    /// `-1..=128/127` or `-128/127..=1` they are not.
+    pub fn off_ties(&self, min: f32, max: f32) -> (f32, f32) {
+        let steps = (self.high() - self.low()) as f32;
+        let zero = -min / ((max - min) / steps);
+        let halfway = (zero - zero.floor() - 0.5).abs() <= HALFWAY;
+        if self.is_symmetry || !(min < 0.0 && max > 0.0 && halfway) {
+            return (min, max);
+        }
+        let (zero, scale) = if zero.ceil() < steps {
+            (zero.ceil(), max / (steps - zero.ceil()))
+        } else if zero.floor() > 0.0 {
+            (zero.floor(), -min / zero.floor())
+        } else {
+            return (min, max);
+        };
+        (-zero * scale, (steps - zero) * scale)
+    }
+}
+
 /// Scales and zero points: one each, or one for every index of an axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QParams {
@@ -174,5 +201,30 @@ mod tests {
         assert_eq!(QScheme::weights(8, None).qparams(-1.0, 0.5), (1.0 / 127.0, 0));
         let many = QParams::of(&QScheme::weights(8, Some(0)), &[-1.0, 0.0], &[0.0, 127.0]);
         assert_eq!(many, QParams { scale: vec![1.0 / 127.0, 1.0], zero_point: vec![0, 0] });
+    }
+
+    /// Of the 256 values between -1 and 1 each is halfway between integers of that range, and none of the widened one.
+    #[test]
+    fn images_are_not_halfway_between_integers() {
+        let scheme = QScheme::activations(8);
+        let ties = |(scale, zero): (f32, i32)| {
+            let at = |v: i32| (v as f32 - 127.5) / 127.5 / scale + zero as f32;
+            (0..256).filter(|&v| (at(v) - at(v).floor() - 0.5).abs() < 1e-3).count()
+        };
+        assert_eq!(ties(scheme.qparams(-1.0, 1.0)), 256);
+        let (min, max) = scheme.off_ties(-1.0, 1.0);
+        assert_eq!((min, max), (-128.0 / 127.0, 1.0));
+        assert_eq!(scheme.qparams(min, max), (1.0 / 127.0, 128));
+        assert_eq!(ties(scheme.qparams(min, max)), 0);
+        for same in [(-1.0, 0.5), (0.0, 1.0), (-1.0, 0.0), (0.0, 0.0), (0.5, 1.0)] {
+            assert_eq!(scheme.off_ties(same.0, same.1), same);
+        }
+        // The middle between the last two integers, and grids of two.
+        let (min, max) = scheme.off_ties(-254.5, 0.5);
+        assert_eq!(scheme.qparams(min, max).1, 254);
+        assert!(min <= -254.5 && max >= 0.5);
+        assert_eq!(QScheme::activations(1).off_ties(-1.0, 1.0), (-1.0, 1.0));
+        let symmetric = QScheme { is_symmetry: true, ..scheme };
+        assert_eq!(symmetric.off_ties(-1.0, 1.0), (-1.0, 1.0));
     }
 }

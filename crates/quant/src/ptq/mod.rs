@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use occam_engine::{Device, Tensor};
 use occam_graph::ops::FakeQuant;
-use occam_graph::{Array, Graph, Op, ValueId, Weights};
+use occam_graph::{Array, Graph, Op, Source, ValueId, Weights};
 
 use crate::backends::{Backend, Placed, Wishes};
 use crate::calibrate::{Calibrator, Means, Seen};
@@ -150,10 +150,15 @@ impl Quantizing {
                 continue;
             }
             let from = quants.get(placed.placement.root(i)).unwrap_or(quant);
-            calibration.grids.insert(point.value, (point.scheme, calibrator.qparams(&from.name)?));
-            if let Some(range) = calibrator.range(&from.name) {
-                calibration.ranges.insert(point.value, range);
+            let mut grid = calibrator.qparams(&from.name)?;
+            if let Some((min, max)) = calibrator.range(&from.name) {
+                calibration.ranges.insert(point.value, (min, max));
+                // A grid that does not follow from the range was chosen by what lies in it.
+                if grid == QParams::of(&point.scheme, &[min], &[max]) {
+                    grid = grid_of_range(&graph, point, (min, max))?;
+                }
             }
+            calibration.grids.insert(point.value, (point.scheme, grid));
             if let Some(means) = calibrator.means(&quant.name) {
                 calibration.means.insert(point.value, means);
             }
@@ -170,10 +175,18 @@ impl Calibration {
         }
         match (self.grids.get(&point.value), self.ranges.get(&point.value)) {
             (Some((scheme, grid)), _) if *scheme == point.scheme => Ok(grid.clone()),
-            (_, Some(&(min, max))) => Ok(QParams::of(&point.scheme, &[min], &[max])),
+            (_, Some(&range)) => grid_of_range(graph, point, range),
             _ => Err(Error::Unobserved { name: graph.value(point.value)?.name.clone() }),
         }
     }
+}
+
+/// The grid of an activation's range. Inputs are often images, whose few values are not to lie between its integers; see
+/// [`QScheme::off_ties`].
+fn grid_of_range(graph: &Graph, point: &Point, (min, max): (f32, f32)) -> Result<QParams> {
+    let input = matches!(graph.value(point.value)?.source, Source::Input);
+    let (min, max) = if input { point.scheme.off_ties(min, max) } else { (min, max) };
+    Ok(QParams::of(&point.scheme, &[min], &[max]))
 }
 
 impl Calibrated {
